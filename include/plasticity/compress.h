@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+namespace plasticity {
+
+struct Recipe;
+class Progress;
+
+struct CompressOptions {
+    std::filesystem::path model;
+    std::filesystem::path output;
+    std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
+    bool with_tokenizer = true;
+    bool dry_run = false;  ///< lay out and check, write nothing
+    bool overwrite = false;
+    int threads = 0;
+};
+
+struct CompressResult {
+    std::uint64_t file_bytes = 0;
+    std::uint64_t source_bytes = 0;
+    std::uint64_t tensors = 0;
+    double seconds = 0;
+};
+
+/// COMPRESS: slice, quantise and write one GGUF in a stream of row tiles. Output bytes do not depend on threads.
+/// @throws Error (kUsage, kMissing, kMalformed, kIo), Interrupted; the target then is as it was
+CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress);
+
+}  // namespace plasticity

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace plasticity {
+
+struct Recipe;
+class Progress;
+
+/// How much to prune. kAuto: what the policy's tiers say; kOff: nothing; the others: as much as `amount` says.
+struct PruneRequest {
+    enum class Kind { kAuto, kOff, kKvGroups, kHeads };
+    Kind kind = Kind::kAuto;
+    double amount = 0;  ///< kKvGroups: KV groups removed in every layer; kHeads: share of all query heads, [0, 1)
+};
+
+struct PlanOptions {
+    std::filesystem::path model;
+    std::filesystem::path scores;
+    std::optional<std::filesystem::path> statistics;
+    std::optional<std::string> device;                   ///< exactly one of device, target_bytes and target_bpw
+    std::optional<std::uint64_t> target_bytes;           ///< of the whole file
+    std::optional<double> target_bits_per_weight;        ///< file bits divided by the output's parameters
+    std::int32_t context_length = 0;                     ///< 0: 4096, or the model's own where shorter
+    std::string kv_type = "f16";
+    std::string policy = "tiers";
+    PruneRequest prune;
+    std::string floor_type = "q3_K_S";                   ///< no matrix goes below this many bits per weight
+    std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
+};
+
+/// PLAN: what to prune and a type for every tensor, within the device's memory or the file size asked for.
+/// Deterministic. @throws Error (kUsage, kMissing, kMalformed; kInfeasible with the smallest budget that would do)
+Recipe plan(const PlanOptions& options, Progress& progress);
+
+}  // namespace plasticity

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace plasticity {
+
+struct GateGradients;
+class Progress;
+
+struct ScoreOptions {
+    std::filesystem::path model;
+    std::vector<std::filesystem::path> data;           ///< text, source trees, JSONL; folders are read recursively
+    std::optional<std::filesystem::path> statistics;   ///< where to save Σx² per input channel (imatrix form)
+    std::int64_t max_tokens = 0;                       ///< stop after so many tokens; 0: all
+    std::int32_t chunk = 512;                          ///< tokens an example of plain text holds
+    std::string precision = "auto";                    ///< f32 | f16 | bf16 | auto
+    int threads = 0;                                   ///< 0: all processors
+    bool overwrite = false;
+};
+
+/// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network.
+/// The result does not depend on the number of threads. Peak memory: the weights twice, at `precision`.
+/// @throws Error (kUsage, kMissing, kMalformed, kIo), Interrupted
+GateGradients score(const ScoreOptions& options, Progress& progress);
+
+}  // namespace plasticity

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace plasticity {
+
+struct Report;
+class Progress;
+
+struct VerifyOptions {
+    std::filesystem::path model;
+    std::optional<std::filesystem::path> base;  ///< with `data`: adds the quality panel
+    std::vector<std::filesystem::path> data;    ///< held-out text
+    std::optional<std::string> device;          ///< instead of the recipe's
+    std::int32_t context = 512;
+    std::int32_t chunks = 8;
+    int threads = 0;
+};
+
+/// VERIFY: does the file hold what its recipe says, and how good is it? Failed checks are part of the report.
+/// @throws Error (kMissing, kMalformed when the file cannot be read at all, kIo), Interrupted
+Report verify(const VerifyOptions& options, Progress& progress);
+
+}  // namespace plasticity

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "io/atomic_file.h"
+
+namespace plasticity {
+
+/// Where a score came from; two maps may be merged or used together only where these agree.
+struct ScoreProvenance {
+    std::string model_sha256;
+    std::string tokenizer_sha256;  ///< of the `tokenizer.*` metadata
+    std::string data_sha256;       ///< over the token ids of all examples, in order
+    std::int32_t chunk = 512;      ///< tokens an example of plain text holds
+    std::string precision;         ///< of weights in matrix products: "f32", "f16", "bf16"
+    std::string program_version;
+    bool operator==(const ScoreProvenance&) const = default;
+};
+
+/// What the task says of every query head: gate_gradients.json.
+///
+/// For each example, L = mean cross-entropy of its target tokens and g[l][h] = ∂L/∂gate of head h in layer l, the gate
+/// being a factor 1 on the head's output (Michel et al. 2019, "Are Sixteen Heads Really Better than One?").
+struct GateGradients {
+    static constexpr int kSchemaVersion = 1;
+
+    std::string model_name;
+    std::int32_t num_heads = 0;     ///< the largest of any layer
+    std::int32_t num_kv_heads = 0;  ///< likewise
+    std::int64_t num_steps = 0;     ///< examples
+    std::int64_t num_tokens = 0;    ///< target tokens
+    double mean_loss = 0;           ///< nats per token, mean over examples
+
+    /// [layer][query head]; Σ over examples. A layer without attention has an empty row.
+    std::vector<std::vector<double>> absolute_sums;      ///< Σ |g|
+    std::vector<std::vector<double>> signed_sums;        ///< Σ g
+    std::vector<std::vector<double>> moving_averages;    ///< EMA of |g| over examples, weight 0.1 on the newest
+    std::vector<std::int32_t> layer_kv_heads;            ///< [layer]
+
+    ScoreProvenance provenance;
+
+    /// [layer][query head] in [0, 1]: Σ|g| / num_steps divided by the 99th percentile over all heads, clipped to 1.
+    std::vector<std::vector<double>> layer_scores() const;
+};
+
+/// Writes atomically; numbers are printed so that they read back to the same doubles.
+/// @throws Error (kUsage, kIo)
+void save_gate_gradients(const GateGradients& gradients, const std::filesystem::path& target, Overwrite overwrite);
+
+/// @throws Error (kMissing; kMalformed: NaN, negative sums, ragged or missing arrays, unknown keys, a newer schema)
+GateGradients load_gate_gradients(const std::filesystem::path& path);
+
+}  // namespace plasticity

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "artifact/recipe.h"
+#include "io/gguf_writer.h"
+#include "model/model.h"
+
+namespace plasticity {
+
+/// One tensor of the output and where it comes from.
+struct OutputTensor {
+    const ModelTensor* source = nullptr;
+    GgufTensorSpec spec;
+    std::vector<std::int64_t> rows;  ///< source row for each output row, in order; empty: all rows as they are
+    std::vector<std::int64_t> cols;  ///< source column for each output column; empty: all columns as they are
+};
+
+/// What compress will write, known before a weight is read. Used to budget, to write and to verify.
+struct OutputLayout {
+    Architecture architecture;  ///< of the output: pruned geometry, its RoPE layout
+    GgufLayout file;            ///< with all metadata; specs of `tensors` in the same order
+    std::vector<OutputTensor> tensors;
+};
+
+struct OutputOptions {
+    bool with_tokenizer = true;
+};
+
+/// Lays the output out: unpruned models keep their architecture; pruned ones become `deci`, whose stock loader takes
+/// per-layer head counts (query and key rows then move to the NORM layout).
+/// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
+/// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
+/// `continuum.utilization_scores` (float32 array, layers × base heads, row-major).
+/// @throws Error (kMalformed) when the recipe does not fit the model, or a type's blocks do not fit a row
+OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options);
+
+/// Run-time memory beside the weights, in bytes.
+/// KV cache: Σ over layers of 2 · n_head_kv · head_dim · context elements of `kv_type`.
+std::uint64_t kv_cache_bytes(const Architecture& architecture, std::int32_t context_length, ggml_type kv_type);
+
+}  // namespace plasticity

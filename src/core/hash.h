@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace plasticity {
+
+/// SHA-256 (FIPS 180-4) of bytes that arrive in pieces; OpenSSL does the work.
+class Sha256 {
+public:
+    Sha256();
+    ~Sha256();
+    Sha256(Sha256&&) noexcept;
+    Sha256& operator=(Sha256&&) noexcept;
+
+    void update(std::span<const std::byte> bytes);
+    void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
+    /// 64 lower-case hex digits. The object is spent afterwards.
+    std::string finish();
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+std::string sha256_hex(std::string_view text);
+/// @throws Error (kMissing, kIo)
+std::string sha256_of_file(const std::filesystem::path& path);
+
+}  // namespace plasticity
