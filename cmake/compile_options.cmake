@@ -1,0 +1,28 @@
+# How the project's own code is compiled. What it links (llama.cpp, the system's libraries) is left as it is.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
+    find_program(CCACHE_PROGRAM ccache)
+    if(CCACHE_PROGRAM)
+        set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+    endif()
+endif()
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+
+set(PLASTICITY_SANITIZE "" CACHE STRING "Sanitizers for the project's own code, e.g. address,undefined")
+if(PLASTICITY_SANITIZE)
+    add_compile_options(-fsanitize=${PLASTICITY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${PLASTICITY_SANITIZE})
+    # With the sanitizers' extra control flow g++ 12 reports these inside the standard library; the other builds keep them.
+    add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
+endif()
+
+option(PLASTICITY_COVERAGE "Count the lines that the tests reach" OFF)
+if(PLASTICITY_COVERAGE)
+    add_compile_options(--coverage -fprofile-update=atomic)
+    add_link_options(--coverage)
+endif()

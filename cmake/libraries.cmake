@@ -1,0 +1,33 @@
+# One static library per directory of src/: what a directory may include is what it links.
+function(plasticity_library name)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+    list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+    if(NOT sources)  # while a directory is still only headers
+        file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
+        set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
+    endif()
+    add_library(plasticity_${name} STATIC ${sources})
+    target_include_directories(plasticity_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
+    target_link_libraries(plasticity_${name} PUBLIC fmt::fmt nlohmann_json::nlohmann_json ${ARGN})
+endfunction()
+
+plasticity_library(core OpenSSL::Crypto Threads::Threads)
+plasticity_library(io plasticity_core ggml::ggml)
+plasticity_library(model plasticity_io)
+plasticity_library(artifact plasticity_model)
+plasticity_library(engine plasticity_artifact llama)
+plasticity_library(quant plasticity_artifact)
+plasticity_library(score plasticity_engine)
+plasticity_library(plan plasticity_artifact)
+plasticity_library(compress plasticity_quant)
+plasticity_library(verify plasticity_engine)
+plasticity_library(infer plasticity_engine)
+plasticity_library(cli plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer
+                   CLI11::CLI11)
+
+# The version is stated once, in project(); #include "core/version.h" gives it to the code.
+configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/core/version.h @ONLY)
+target_include_directories(plasticity_core PUBLIC ${CMAKE_BINARY_DIR}/generated)
+
+add_executable(plasticity ${CMAKE_SOURCE_DIR}/src/cli/main.cpp)
+target_link_libraries(plasticity PRIVATE plasticity_cli)
