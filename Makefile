@@ -1,0 +1,31 @@
+# The front door: each target does what it needs first, on a fresh machine too. The work is done by scripts/.
+# PLASTICITY_LLAMA_PREFIX=DIR uses an installed llama.cpp; PLASTICITY_CUDA=ON (VULKAN, METAL) chooses ggml's devices.
+.DEFAULT_GOAL := build
+.PHONY: build setup demo test bench coverage format clean help
+
+build: setup  ## set up and build build/plasticity (what plain `make` does)
+	@scripts/build release
+
+setup:  ## install packages, build llama.cpp once, fetch the test model
+	@scripts/setup
+
+demo: build  ## all five stages on SmolLM2-135M with Python sources as the task
+	@scripts/demo
+
+test: setup  ## format, clang-tidy, sanitizers and every test
+	@scripts/test
+
+bench: build  ## compare with llama.cpp's own tools, side by side
+	@if [ -x bench/run.sh ]; then bench/run.sh; else echo "there are no benchmarks yet (bench/run.sh)"; fi
+
+coverage: setup  ## which lines the unit tests reach
+	@scripts/coverage
+
+format:  ## format the C++ sources with the pinned clang-format
+	@scripts/format
+
+clean:  ## remove build/; the cache with llama.cpp and the models stays
+	@rm -rf build
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
