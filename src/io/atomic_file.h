@@ -17,7 +17,8 @@ enum class Overwrite { kRefuse, kReplace };
 class AtomicFile {
 public:
     /// @param expected_bytes  checked against the free space of the file system; 0 when unknown
-    /// @throws Error (kUsage when the target exists and may not be replaced; kIo when it cannot be written or space lacks)
+    /// @throws Error (kUsage when the target exists and may not be replaced; kIo when it cannot be written or space
+    /// lacks)
     AtomicFile(std::filesystem::path target, Overwrite overwrite, std::uint64_t expected_bytes = 0);
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
@@ -31,8 +32,12 @@ public:
     void commit();
 
 private:
+    [[noreturn]] void fail(std::string_view what, int error) const;
+
     std::filesystem::path target_;
-    std::filesystem::path temporary_;
+    std::filesystem::path temporary_;  // empty once there is none
+    Overwrite overwrite_;
+    std::uint64_t expected_bytes_ = 0;
     int descriptor_ = -1;
     std::uint64_t written_ = 0;
 };

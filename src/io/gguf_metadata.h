@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -10,11 +13,10 @@
 namespace plasticity {
 
 /// An array of GGUF: elements of one scalar type. Arrays of arrays do not exist in practice and are refused.
-using GgufArray =
-    std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
-                 std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>, std::vector<float>,
-                 std::vector<bool>, std::vector<std::string>, std::vector<std::uint64_t>, std::vector<std::int64_t>,
-                 std::vector<double>>;
+using GgufArray = std::variant<std::vector<std::uint8_t>, std::vector<std::int8_t>, std::vector<std::uint16_t>,
+                               std::vector<std::int16_t>, std::vector<std::uint32_t>, std::vector<std::int32_t>,
+                               std::vector<float>, std::vector<bool>, std::vector<std::string>,
+                               std::vector<std::uint64_t>, std::vector<std::int64_t>, std::vector<double>>;
 
 /// A value of GGUF. Scalars come in the order of GGUF's type numbers (0 uint8 … 8 string, 9 array, 10 uint64,
 /// 11 int64, 12 float64), so index() is the type number. Source: ggml/docs/gguf.md.
@@ -55,6 +57,7 @@ public:
 
 private:
     std::vector<Entry> entries_;
+    std::map<std::string, std::size_t, std::less<>> index_;  // a hostile file may hold very many keys
 };
 
 }  // namespace plasticity

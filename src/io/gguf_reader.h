@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -54,6 +56,7 @@ private:
     InputFile file_;
     GgufMetadata metadata_;
     std::vector<GgufTensor> tensors_;
+    std::map<std::string, std::size_t, std::less<>> index_;  // name → position in tensors_
     std::uint64_t alignment_ = 32;
 };
 

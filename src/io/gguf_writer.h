@@ -22,10 +22,12 @@ struct GgufTensorSpec {
     int n_dims = 1;
     std::array<std::int64_t, 4> dims{1, 1, 1, 1};
 
-    std::uint64_t bytes() const;  ///< as stored, without padding; ggml gives the type's block size
+    /// As stored, without padding; ggml gives the type's block size. @throws Error (kInternal) when no file can hold it
+    std::uint64_t bytes() const;
 };
 
-/// Everything about a file that is known before a weight is read.
+/// Everything about a file that is known before a weight is read. The key general.alignment is written from `alignment`
+/// where that is not 32; metadata need not hold it.
 struct GgufLayout {
     GgufMetadata metadata;
     std::vector<GgufTensorSpec> tensors;  ///< in the order in which they are written
@@ -39,7 +41,8 @@ struct GgufLayout {
 /// The file appears only on finish().
 class GgufWriter {
 public:
-    /// @throws Error (kUsage, kIo) as AtomicFile does; free space is checked first
+    /// @throws Error (kUsage, kIo) as AtomicFile does, free space being checked first; kInternal when no reader would
+    ///         take the layout: names absent, doubled or too long, impossible shapes or alignment
     GgufWriter(const std::filesystem::path& target, GgufLayout layout, Overwrite overwrite);
 
     /// Appends to the tensor that is next; moves on (and pads) once it is complete.
