@@ -26,7 +26,14 @@ function(plasticity_tests name label)
     target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
     gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
-                         PROPERTIES LABELS ${label} TIMEOUT 600 ENVIRONMENT "${test_environment}")
+                         PROPERTIES LABELS ${label} TIMEOUT 600)
+    # gtest_discover_tests passes on no property that is a list, so ctest sets this one once the tests are known.
+    file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake CONTENT
+         "foreach(test IN LISTS test_${name}_TESTS)
+    set_tests_properties(\${test} PROPERTIES ENVIRONMENT \"${test_environment}\")
+endforeach()
+")
+    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake)
 endfunction()
 
 foreach(name core io model artifact engine quant score plan compress verify infer cli)
