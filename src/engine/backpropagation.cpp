@@ -1,0 +1,255 @@
+#include "engine/backpropagation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "engine/layer_backward.h"
+
+namespace plasticity {
+namespace {
+
+/// Positions whose logits exist at once: [kLossRows, n_vocab] floats.
+constexpr std::int64_t kLossRows = 128;
+constexpr std::size_t kMaxNodes = 256;
+
+struct SequenceInputs {
+    ggml_tensor* positions;
+    ggml_tensor* mask;
+};
+
+SequenceInputs declare_sequence(GraphWorkspace& graph, std::int64_t n_tokens) {
+    SequenceInputs inputs{graph.input(GGML_TYPE_I32, n_tokens), graph.input(GGML_TYPE_F32, n_tokens, n_tokens)};
+    ggml_build_forward_expand(graph.graph(), inputs.positions);  // a block without attention reads neither
+    ggml_build_forward_expand(graph.graph(), inputs.mask);
+    return inputs;
+}
+
+void fill_sequence(const SequenceInputs& inputs, std::int64_t n_tokens) {
+    std::vector<std::int32_t> positions(static_cast<std::size_t>(n_tokens));
+    std::iota(positions.begin(), positions.end(), 0);
+    std::vector<float> mask(static_cast<std::size_t>(n_tokens * n_tokens), -std::numeric_limits<float>::infinity());
+    for (std::int64_t query = 0; query < n_tokens; ++query)
+        std::fill_n(mask.begin() + query * n_tokens, query + 1, 0.0f);
+    fill<std::int32_t>(inputs.positions, positions);
+    fill<float>(inputs.mask, mask);
+}
+
+void observe(const ActivationObserver& observer, std::span<const TensorId> matrices, const ggml_tensor* rows) {
+    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(rows)));
+    fetch<float>(rows, values);
+    observer(matrices, values, rows->ne[0]);
+}
+
+}  // namespace
+
+std::int64_t Example::n_targets() const {
+    return targets.empty() ? 0 : std::count(targets.begin() + 1, targets.end(), std::uint8_t{1});
+}
+
+Backpropagation::Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress)
+    : backend_(options.threads),
+      weights_(model, backend_, {.precision = options.precision, .with_transposed = true}, progress),
+      graph_(backend_),
+      back_graph_(backend_),
+      inputs_(static_cast<std::size_t>(model.architecture().n_layer()) + 1) {}
+
+ExampleGradients Backpropagation::run(const Example& example, const ActivationObserver& observer) {
+    require_usable(example);
+    embed(example);
+    const int n_layer = architecture().n_layer();
+    for (int layer = 0; layer < n_layer; ++layer) forward_layer(layer, nullptr, observer);
+
+    ExampleGradients result;
+    result.loss = loss_and_gradient(example, true, observer);
+    result.gates.resize(static_cast<std::size_t>(n_layer));
+    for (int layer = n_layer - 1; layer >= 0; --layer)
+        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer);
+    return result;
+}
+
+double Backpropagation::loss(const Example& example, const Gates& gates) {
+    require_usable(example);
+    embed(example);
+    for (int layer = 0; layer < architecture().n_layer(); ++layer) forward_layer(layer, &gates, {});
+    return loss_and_gradient(example, false, {});
+}
+
+void Backpropagation::require_usable(const Example& example) const {
+    if (example.targets.size() != example.tokens.size() || example.n_targets() == 0)
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("score: an example of {} tokens asks for {} targets; expected at least one token to "
+                                "be predicted from those before it",
+                                example.tokens.size(), example.n_targets()));
+    for (const std::int32_t token : example.tokens)
+        if (token < 0 || token >= architecture().n_vocab)
+            throw Error(ErrorKind::kMalformed,
+                        fmt::format("score: token id {}; expected 0 to {}. Is the data tokenised for this model?",
+                                    token, architecture().n_vocab - 1));
+}
+
+void Backpropagation::embed(const Example& example) {
+    n_tokens_ = static_cast<std::int64_t>(example.tokens.size());
+    graph_.begin(kMaxNodes);
+    ggml_tensor* ids = graph_.input(GGML_TYPE_I32, n_tokens_);
+    ggml_tensor* rows = graph_.keep(ggml_get_rows(graph_.context(), weights_.token_embedding(), ids));
+    graph_.prepare();
+    fill<std::int32_t>(ids, example.tokens);
+    graph_.run();
+    inputs_[0].resize(static_cast<std::size_t>(ggml_nelements(rows)));
+    fetch<float>(rows, inputs_[0]);
+}
+
+void Backpropagation::forward_layer(int layer, const Gates* gates, const ActivationObserver& observer) {
+    throw_if_interrupted();
+    const LayerWeights& weights = weights_.layer(layer);
+    const auto index = static_cast<std::size_t>(layer);
+    graph_.begin(kMaxNodes);
+    const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
+    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors()};
+    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
+    ggml_tensor* factors = nullptr;
+    if (gates != nullptr && weights.geometry.n_head > 0)
+        factors = graph_.input(GGML_TYPE_F32, 1, weights.geometry.n_head);
+    const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, factors);
+    const bool attends = weights.geometry.n_head > 0;
+    if (observer) {
+        if (attends)
+            for (ggml_tensor* read : {forward.projections.normed, forward.heads}) graph_.keep(read);
+        for (ggml_tensor* read : {forward.feed_forward.normed, forward.feed_forward.activated}) graph_.keep(read);
+    }
+    ggml_tensor* output = graph_.keep(forward.feed_forward.output);
+    graph_.prepare();
+    fill_sequence(sequence, n_tokens_);
+    fill<float>(x, inputs_[index]);
+    if (factors != nullptr) fill<float>(factors, (*gates)[index]);
+    graph_.run();
+    inputs_[index + 1].resize(inputs_[index].size());
+    fetch<float>(output, inputs_[index + 1]);
+    if (!observer) return;
+
+    using R = TensorRole;
+    if (attends) {
+        observe(observer, {{{R::kQuery, layer}, {R::kKey, layer}, {R::kValue, layer}}}, forward.projections.normed);
+        observe(observer, {{{R::kAttentionOutput, layer}}}, forward.heads);
+    }
+    observe(observer, {{{R::kGate, layer}, {R::kUp, layer}}}, forward.feed_forward.normed);
+    observe(observer, {{{R::kDown, layer}}}, forward.feed_forward.activated);
+}
+
+/// Position i predicts token i + 1. ∂(Σ cross-entropy)/∂logits = softmax − one-hot; the division by the number of
+/// targets waits in gradient_scale_, since p / n would fall below what 16-bit products resolve.
+double Backpropagation::loss_and_gradient(const Example& example, bool want_gradient,
+                                          const ActivationObserver& observer) {
+    const std::int64_t n_embd = architecture().n_embd, n_vocab = architecture().n_vocab;
+    const std::vector<float>& last = inputs_.back();
+    if (want_gradient) gradient_.assign(last.size(), 0.0f);
+    double total = 0;
+    std::vector<float> chunk_gradient;
+    for (std::int64_t first = 0; first + 1 < n_tokens_; first += kLossRows) {
+        throw_if_interrupted();
+        const std::int64_t n = std::min(kLossRows, n_tokens_ - 1 - first);
+        const auto offset = static_cast<std::size_t>(first * n_embd), count = static_cast<std::size_t>(n * n_embd);
+
+        graph_.begin(kMaxNodes);
+        const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+        ggml_tensor* x = graph_.input(GGML_TYPE_F32, n_embd, n);
+        ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
+        if (observer) graph_.keep(hidden);
+        ggml_tensor* logits = ggml_mul_mat(graph_.context(), weights_.output(), hidden);
+        ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
+        graph_.prepare();
+        fill<float>(x, std::span(last).subspan(offset, count));
+        graph_.run();
+        const TensorRole output_role = architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput;
+        if (observer) observe(observer, {{{output_role}}}, hidden);
+
+        std::vector<float> zero_row;
+        for (std::int64_t row = 0; row < n; ++row) {
+            const auto next = static_cast<std::size_t>(first + row + 1);
+            const std::size_t row_start = static_cast<std::size_t>(row * n_vocab) * sizeof(float);
+            if (example.targets[next] == 0) {
+                zero_row.resize(static_cast<std::size_t>(n_vocab));
+                if (want_gradient)
+                    ggml_backend_tensor_set(probabilities, zero_row.data(), row_start, zero_row.size() * sizeof(float));
+                continue;
+            }
+            const std::size_t at = row_start + static_cast<std::size_t>(example.tokens[next]) * sizeof(float);
+            float p = 0;
+            ggml_backend_tensor_get(probabilities, &p, at, sizeof p);
+            total -= std::log(std::max(p, std::numeric_limits<float>::min()));
+            p -= 1.0f;
+            ggml_backend_tensor_set(probabilities, &p, at, sizeof p);
+        }
+        if (!want_gradient) continue;
+
+        back_graph_.begin(kMaxNodes);
+        const GraphScope back{back_graph_.context(), architecture(), nullptr, nullptr};
+        ggml_tensor* again = back_graph_.input(GGML_TYPE_F32, n_embd, n);
+        ggml_tensor* hidden_gradient =
+            ggml_mul_mat(back_graph_.context(), weights_.output_transposed(), probabilities);
+        hidden_gradient = ggml_mul(back_graph_.context(), hidden_gradient, weights_.output_norm());
+        ggml_tensor* result = back_graph_.keep(
+            ggml_rms_norm_back(back.context, hidden_gradient, again, architecture().rms_norm_epsilon));
+        back_graph_.prepare();
+        fill<float>(again, std::span(last).subspan(offset, count));
+        back_graph_.run();
+        fetch<float>(result, std::span(gradient_).subspan(offset, count));
+    }
+    gradient_scale_ = 1.0 / static_cast<double>(example.n_targets());
+    return total * gradient_scale_;
+}
+
+/// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.
+std::vector<double> Backpropagation::backward_layer(int layer) {
+    throw_if_interrupted();
+    rescale_gradient();
+    const LayerWeights& weights = weights_.layer(layer);
+    const auto index = static_cast<std::size_t>(layer);
+    graph_.begin(kMaxNodes);
+    const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
+    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors()};
+    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
+    ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
+    const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, nullptr);
+    if (forward.heads != nullptr) graph_.keep(forward.heads);
+    const LayerGradients gradients =
+        build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
+    if (gradients.heads != nullptr) graph_.keep(gradients.heads);
+    graph_.keep(gradients.input);
+    graph_.prepare();
+    fill_sequence(sequence, n_tokens_);
+    fill<float>(x, inputs_[index]);
+    fill<float>(above, gradient_);
+    graph_.run();
+    fetch<float>(gradients.input, gradient_);
+    if (gradients.heads == nullptr) return {};
+
+    std::vector<float> heads(static_cast<std::size_t>(ggml_nelements(forward.heads))), slopes(heads.size());
+    fetch<float>(forward.heads, heads);
+    fetch<float>(gradients.heads, slopes);
+    const auto n_head = static_cast<std::size_t>(weights.geometry.n_head);
+    const auto head_dim = static_cast<std::size_t>(architecture().head_dim);
+    std::vector<double> gates(n_head, 0.0);
+    for (std::size_t at = 0; at < heads.size(); ++at)
+        gates[at / head_dim % n_head] += static_cast<double>(heads[at]) * slopes[at];
+    for (double& gate : gates) gate *= gradient_scale_;
+    return gates;
+}
+
+/// Keeps the largest entry near 1, where 16-bit products resolve best; a power of two, so nothing is rounded.
+void Backpropagation::rescale_gradient() {
+    float largest = 0;
+    for (const float value : gradient_) largest = std::max(largest, std::fabs(value));
+    if (!(largest > 0) || !std::isfinite(largest)) return;
+    const int exponent = std::ilogb(largest);
+    for (float& value : gradient_) value = std::ldexp(value, -exponent);
+    gradient_scale_ = std::ldexp(gradient_scale_, exponent);
+}
+
+}  // namespace plasticity

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/progress.h"
+#include "engine/backend.h"
+#include "engine/weights.h"
+#include "model/model.h"
+
+namespace plasticity {
+
+/// One training example: token ids, and which of them the loss asks for.
+struct Example {
+    std::vector<std::int32_t> tokens;   ///< at least 2
+    std::vector<std::uint8_t> targets;  ///< [tokens]: 1 where the token is to be predicted from those before it
+    std::int64_t n_targets() const;     ///< targets[0] never counts
+};
+
+/// What one example says of every query head.
+struct ExampleGradients {
+    double loss = 0;                          ///< mean cross-entropy of the targets, nats
+    std::vector<std::vector<double>> gates;   ///< [layer][query head]: ∂loss/∂gate at gate = 1
+};
+
+/// Sees what every matrix reads. @param matrices  the weights that read these rows
+/// @param rows  [tokens][channels] F32, valid during the call
+using ActivationObserver =
+    std::function<void(std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels)>;
+
+struct BackpropagationOptions {
+    WeightPrecision precision = WeightPrecision::kF16;  ///< not kStored
+    int threads = 0;
+};
+
+/// Exact gradients of the loss through the frozen network, one block at a time: a forward pass that keeps only what
+/// enters each block, then from the last block to the first the block's forward pass again and its backward pass.
+/// Memory beside the weights (held in both orders): n_layer · n_embd · tokens floats, and one block's activations.
+/// Not thread-safe.
+class Backpropagation {
+public:
+    /// Loads the weights. @throws Error (kMalformed, kIo), Interrupted
+    Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress);
+
+    /// @throws Error (kMalformed when an example has no targets or ids outside the vocabulary), Interrupted
+    ExampleGradients run(const Example& example, const ActivationObserver& observer);
+
+    /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
+    /// @param gates  [layer][query head]
+    double loss(const Example& example, const std::vector<std::vector<float>>& gates);
+
+    const Architecture& architecture() const { return weights_.architecture(); }
+
+private:
+    using Gates = std::vector<std::vector<float>>;
+
+    void require_usable(const Example& example) const;
+    void embed(const Example& example);
+    void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
+    double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
+    std::vector<double> backward_layer(int layer);
+    void rescale_gradient();
+
+    Backend backend_;
+    Weights weights_;
+    GraphWorkspace graph_;
+    GraphWorkspace back_graph_;
+    std::int64_t n_tokens_ = 0;
+    std::vector<std::vector<float>> inputs_;  ///< [layer + 1][tokens · n_embd]: what enters each block, and the last norm
+    std::vector<float> gradient_;             ///< [tokens · n_embd]: ∂L/∂(what enters the block above) ÷ gradient_scale_
+    double gradient_scale_ = 1;
+};
+
+}  // namespace plasticity

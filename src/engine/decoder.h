@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "core/progress.h"
+#include "engine/backend.h"
+#include "engine/kv_cache.h"
+#include "engine/weights.h"
+#include "model/model.h"
+
+namespace plasticity {
+
+struct DecoderOptions {
+    std::int32_t context_length = 4096;  ///< tokens the KV cache holds
+    std::int32_t batch = 512;            ///< tokens that go through the graph at once
+    WeightPrecision precision = WeightPrecision::kStored;
+    int threads = 0;  ///< 0: all processors
+};
+
+/// Receives logits row by row. @param position  of the token whose successor the logits are about, in the sequence
+/// @param logits  [n_vocab], valid during the call
+using LogitsSink = std::function<void(std::int32_t position, std::span<const float> logits)>;
+
+/// Runs a model forward with a KV cache. Geometry per layer comes from the weights. Not thread-safe.
+class Decoder {
+public:
+    /// Loads the weights. @throws Error (kMalformed, kIo), Interrupted
+    Decoder(const Model& model, const DecoderOptions& options, Progress& progress);
+
+    /// Appends tokens to the sequence.
+    /// @param first_wanted  logits are computed for tokens[first_wanted…] only (tokens.size(): for none)
+    /// @throws Error (kUsage when the context is full, kMalformed for ids outside the vocabulary), Interrupted
+    void feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink);
+
+    /// Starts a new sequence without reloading anything.
+    void clear() { cache_.clear(); }
+    std::int32_t position() const { return cache_.used(); }
+    std::int32_t context_length() const { return cache_.capacity(); }
+    const Architecture& architecture() const { return weights_.architecture(); }
+    int threads() const { return backend_.threads(); }
+
+    /// Memory in use: weights, KV cache and the largest graphs so far.
+    std::size_t weight_bytes() const { return weights_.bytes(); }
+    std::size_t cache_bytes() const { return cache_.bytes(); }
+    std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
+
+private:
+    void feed_batch(std::span<const std::int32_t> tokens);
+    void emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink);
+
+    Backend backend_;
+    Weights weights_;
+    KvCache cache_;
+    std::int32_t batch_;
+    GraphWorkspace hidden_graph_;
+    GraphWorkspace logits_graph_;
+    std::vector<float> hidden_;  ///< [tokens of the batch][n_embd], after the last norm
+    std::vector<float> logits_;
+};
+
+}  // namespace plasticity

@@ -1,0 +1,116 @@
+#include "engine/layer_backward.h"
+
+namespace plasticity {
+namespace {
+
+ggml_tensor* contiguous_transpose(ggml_context* context, ggml_tensor* x) {
+    return ggml_cont(context, ggml_transpose(context, x));
+}
+
+/// {head_dim, heads, tokens} ↔ {head_dim, tokens, heads}
+ggml_tensor* swap_heads_and_tokens(ggml_context* context, ggml_tensor* x) {
+    return ggml_permute(context, x, 0, 2, 1, 3);
+}
+
+/// ∂L/∂x of RMSNorm(x) · weight. `normed_gradient` is ∂L/∂ of the product.
+ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight,
+                           ggml_tensor* x) {
+    ggml_tensor* scaled = ggml_mul(scope.context, normed_gradient, weight);
+    return ggml_rms_norm_back(scope.context, scaled, x, scope.architecture.rms_norm_epsilon);
+}
+
+ggml_tensor* feed_forward_back(const GraphScope& scope, const LayerWeights& layer, const TransposedLayer& transposed,
+                               const LayerForward& forward, ggml_tensor* gradient) {
+    ggml_context* context = scope.context;
+    const FeedForward& f = forward.feed_forward;
+    ggml_tensor* activated = ggml_mul_mat(context, transposed.down, gradient);
+    ggml_tensor* up = ggml_mul(context, activated, ggml_silu(context, f.gate));
+    ggml_tensor* gate = ggml_silu_back(context, ggml_mul(context, activated, f.up), f.gate);
+    ggml_tensor* normed =
+        ggml_add(context, ggml_mul_mat(context, transposed.gate, gate), ggml_mul_mat(context, transposed.up, up));
+    return ggml_add(context, rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended), gradient);
+}
+
+struct AttentionGradients {
+    ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens}, before RoPE
+};
+
+/// The query heads of a KV group are laid behind one another along the tokens, {·, tokens · group, n_head_kv}, so that
+/// one product per KV group both contracts over queries and sums over the group's heads.
+AttentionGradients attention_back(const GraphScope& scope, const LayerForward& forward, ggml_tensor* heads_gradient) {
+    ggml_context* context = scope.context;
+    const std::int64_t head_dim = scope.architecture.head_dim, n_tokens = forward.input->ne[1];
+    const std::int64_t n_kv = forward.keys->ne[2], folded = n_tokens * (forward.probabilities->ne[2] / n_kv);
+    const auto fold_transposed = [&](ggml_tensor* x) {  // {a, tokens, n_head} → {tokens · group, a, n_head_kv}
+        return contiguous_transpose(context, ggml_reshape_3d(context, x, x->ne[0], folded, n_kv));
+    };
+    const auto before_rope = [&](ggml_tensor* x) {
+        return build_rope_back(scope, ggml_cont(context, swap_heads_and_tokens(context, x)));
+    };
+
+    ggml_tensor* heads = ggml_reshape_3d(context, heads_gradient, head_dim, heads_gradient->ne[0] / head_dim, n_tokens);
+    heads = ggml_cont(context, swap_heads_and_tokens(context, heads));
+    ggml_tensor* query = ggml_cont(context, swap_heads_and_tokens(context, forward.projections.query));
+
+    ggml_tensor* probabilities = ggml_mul_mat(context, forward.values, heads);
+    ggml_tensor* scores = ggml_soft_max_ext_back(context, probabilities, forward.probabilities,
+                                                 attention_scale(scope.architecture), 0.0f);
+
+    ggml_tensor* folded_scores = fold_transposed(scores);
+    AttentionGradients g{};
+    g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys), scores));
+    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores));
+    ggml_tensor* value =
+        ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
+    g.value = ggml_cont(context, swap_heads_and_tokens(context, value));
+    return g;
+}
+
+}  // namespace
+
+LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x,
+                                 ggml_tensor* mask, ggml_tensor* gates) {
+    ggml_context* context = scope.context;
+    LayerForward f{};
+    f.input = x;
+    f.attended = x;
+    if (layer.geometry.n_head > 0) {
+        const std::int64_t head_dim = scope.architecture.head_dim, n_tokens = x->ne[1];
+        f.projections = build_projections(scope, layer, x);
+        f.keys = swap_heads_and_tokens(context, f.projections.key);
+        f.values = swap_heads_and_tokens(context, f.projections.value);
+        ggml_tensor* scores =
+            ggml_mul_mat(context, f.keys, swap_heads_and_tokens(context, f.projections.query));
+        f.probabilities = ggml_soft_max_ext(context, scores, mask, attention_scale(scope.architecture), 0.0f);
+        ggml_tensor* heads =
+            ggml_mul_mat(context, contiguous_transpose(context, f.values), f.probabilities);
+        heads = ggml_cont(context, swap_heads_and_tokens(context, heads));
+        f.heads = ggml_reshape_2d(context, heads, head_dim * layer.geometry.n_head, n_tokens);
+        ggml_tensor* gated = f.heads;
+        if (gates != nullptr)
+            gated = ggml_reshape_2d(context, ggml_mul(context, heads, gates), f.heads->ne[0], n_tokens);
+        f.attended = build_attention_output(scope, layer, gated, x);
+    }
+    f.feed_forward = build_feed_forward(scope, layer, f.attended);
+    return f;
+}
+
+LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer,
+                                    const TransposedLayer& transposed, const LayerForward& forward,
+                                    ggml_tensor* gradient) {
+    ggml_context* context = scope.context;
+    ggml_tensor* attended = feed_forward_back(scope, layer, transposed, forward, gradient);
+    if (layer.geometry.n_head == 0) return {.heads = nullptr, .input = attended};
+
+    ggml_tensor* heads = ggml_mul_mat(context, transposed.attention_output, attended);
+    const AttentionGradients g = attention_back(scope, forward, heads);
+    const auto through = [&](ggml_tensor* weight, ggml_tensor* x) {
+        return ggml_mul_mat(context, weight, ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]));
+    };
+    ggml_tensor* normed = ggml_add(context, through(transposed.query, g.query), through(transposed.key, g.key));
+    normed = ggml_add(context, normed, through(transposed.value, g.value));
+    ggml_tensor* input = rms_norm_back(scope, normed, layer.attention_norm, forward.input);
+    return {.heads = heads, .input = ggml_add(context, input, attended)};
+}
+
+}  // namespace plasticity

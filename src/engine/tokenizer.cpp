@@ -1,0 +1,168 @@
+#include "engine/tokenizer.h"
+
+#include <fmt/format.h>
+#include <gguf.h>
+#include <llama.h>
+
+#include <mutex>
+#include <type_traits>
+
+#include "core/error.h"
+
+namespace plasticity {
+namespace {
+
+/// libllama logs through one process-wide callback; what it says while a vocabulary loads explains a failure.
+class LogCapture {
+public:
+    LogCapture() : lock_(mutex()) {
+        text().clear();
+        llama_log_set([](ggml_log_level level, const char* line, void*) {
+            if (level >= GGML_LOG_LEVEL_WARN) text() += line;
+        }, nullptr);
+    }
+    ~LogCapture() {
+        llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
+    }
+    static std::string& text() {
+        static std::string captured;
+        return captured;
+    }
+
+private:
+    static std::mutex& mutex() {
+        static std::mutex m;
+        return m;
+    }
+    std::lock_guard<std::mutex> lock_;
+};
+
+struct GgufContextDeleter {
+    void operator()(gguf_context* context) const noexcept { gguf_free(context); }
+};
+using GgufContextPtr = std::unique_ptr<gguf_context, GgufContextDeleter>;
+
+template <typename T>
+constexpr gguf_type type_number() {
+    return static_cast<gguf_type>(GgufValue(T{}).index());
+}
+
+void set_array(gguf_context* context, const char* key, const GgufArray& array) {
+    std::visit(
+        [&](const auto& values) {
+            using T = typename std::decay_t<decltype(values)>::value_type;
+            if constexpr (std::is_same_v<T, std::string>) {
+                std::vector<const char*> pointers;
+                for (const std::string& value : values) pointers.push_back(value.c_str());
+                gguf_set_arr_str(context, key, pointers.data(), pointers.size());
+            } else if constexpr (std::is_same_v<T, bool>) {
+                const std::vector<std::int8_t> bytes(values.begin(), values.end());
+                gguf_set_arr_data(context, key, GGUF_TYPE_BOOL, bytes.data(), bytes.size());
+            } else {
+                gguf_set_arr_data(context, key, type_number<T>(), values.data(), values.size());
+            }
+        },
+        array);
+}
+
+void set_value(gguf_context* context, const char* key, const GgufValue& value) {
+    struct Setter {
+        gguf_context* context;
+        const char* key;
+        void operator()(std::uint8_t v) const { gguf_set_val_u8(context, key, v); }
+        void operator()(std::int8_t v) const { gguf_set_val_i8(context, key, v); }
+        void operator()(std::uint16_t v) const { gguf_set_val_u16(context, key, v); }
+        void operator()(std::int16_t v) const { gguf_set_val_i16(context, key, v); }
+        void operator()(std::uint32_t v) const { gguf_set_val_u32(context, key, v); }
+        void operator()(std::int32_t v) const { gguf_set_val_i32(context, key, v); }
+        void operator()(float v) const { gguf_set_val_f32(context, key, v); }
+        void operator()(bool v) const { gguf_set_val_bool(context, key, v); }
+        void operator()(const std::string& v) const { gguf_set_val_str(context, key, v.c_str()); }
+        void operator()(const GgufArray& v) const { set_array(context, key, v); }
+        void operator()(std::uint64_t v) const { gguf_set_val_u64(context, key, v); }
+        void operator()(std::int64_t v) const { gguf_set_val_i64(context, key, v); }
+        void operator()(double v) const { gguf_set_val_f64(context, key, v); }
+    };
+    std::visit(Setter{context, key}, value);
+}
+
+}  // namespace
+
+void Tokenizer::ModelDeleter::operator()(llama_model* model) const noexcept { llama_model_free(model); }
+
+Tokenizer::Tokenizer(const GgufMetadata& tokenizer)
+    : chat_template_(tokenizer.text_or("tokenizer.chat_template", "")) {
+    if (!tokenizer.contains("tokenizer.ggml.tokens"))
+        throw Error(ErrorKind::kMalformed,
+                    "tokenizer: the model carries no vocabulary (tokenizer.ggml.tokens); was it written with "
+                    "--no-tokenizer?");
+    const LogCapture log;
+    const GgufContextPtr metadata(gguf_init_empty());
+    // Any architecture will do: with vocab_only, libllama reads nothing but the tokenizer.
+    gguf_set_val_str(metadata.get(), "general.architecture", "llama");
+    for (const auto& [key, value] : tokenizer.entries()) set_value(metadata.get(), key.c_str(), value);
+    llama_model_params parameters = llama_model_default_params();
+    parameters.vocab_only = true;
+    model_.reset(llama_model_init_from_user(metadata.get(), [](ggml_tensor*, void*) {}, nullptr, parameters));
+    if (!model_)
+        throw Error(ErrorKind::kMalformed, fmt::format("tokenizer: libllama refuses it: {}", LogCapture::text()));
+}
+
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+
+const llama_vocab* Tokenizer::vocab() const { return llama_model_get_vocab(model_.get()); }
+
+std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
+    if (text.size() > static_cast<std::size_t>(INT32_MAX) / 2)
+        throw Error(ErrorKind::kUsage, fmt::format("tokenizer: a text of {} bytes; expected less than 1 GiB; "
+                                                   "split it into files",
+                                                   text.size()));
+    std::vector<std::int32_t> tokens(text.size() + 2);  // a token covers at least one byte, plus BOS and EOS
+    const std::int32_t n =
+        llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
+                       static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    if (n < 0)
+        throw Error(ErrorKind::kInternal, fmt::format("tokenizer: {} bytes of text gave {} tokens", text.size(), -n));
+    tokens.resize(static_cast<std::size_t>(n));
+    return tokens;
+}
+
+std::string Tokenizer::piece(std::int32_t token, bool show_special) const {
+    std::string text(64, '\0');
+    for (;;) {
+        const std::int32_t n = llama_token_to_piece(vocab(), token, text.data(), static_cast<std::int32_t>(text.size()),
+                                                    0, show_special);
+        if (n >= 0) {
+            text.resize(static_cast<std::size_t>(n));
+            return text;
+        }
+        text.resize(static_cast<std::size_t>(-n));
+    }
+}
+
+bool Tokenizer::ends_generation(std::int32_t token) const { return llama_vocab_is_eog(vocab(), token); }
+bool Tokenizer::adds_bos() const { return llama_vocab_get_add_bos(vocab()); }
+std::int32_t Tokenizer::bos() const { return llama_vocab_bos(vocab()); }
+std::int32_t Tokenizer::size() const { return llama_vocab_n_tokens(vocab()); }
+
+std::string Tokenizer::apply_chat_template(std::span<const ChatMessage> messages, bool open_answer) const {
+    if (chat_template_.empty())
+        throw Error(ErrorKind::kUsage, "chat: the model carries no chat template (tokenizer.chat_template)");
+    std::vector<llama_chat_message> chat;
+    for (const ChatMessage& message : messages) chat.push_back({message.role.c_str(), message.content.c_str()});
+    std::string text;
+    for (std::size_t size = 4096;; size = text.size() + 1) {
+        text.resize(size);
+        const std::int32_t n = llama_chat_apply_template(chat_template_.c_str(), chat.data(), chat.size(), open_answer,
+                                                         text.data(), static_cast<std::int32_t>(text.size()));
+        if (n < 0)
+            throw Error(ErrorKind::kUsage, "chat: libllama does not know this model's chat template; "
+                                           "give the prompt as plain text");
+        const bool complete = static_cast<std::size_t>(n) < text.size();
+        text.resize(static_cast<std::size_t>(n));
+        if (complete) return text;
+    }
+}
+
+}  // namespace plasticity

@@ -1,0 +1,226 @@
+#include "engine/weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/parallel.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::int64_t kTileElements = std::int64_t{1} << 20;
+
+ggml_type matrix_type(WeightPrecision precision, ggml_type stored) {
+    switch (precision) {
+        case WeightPrecision::kF32: return GGML_TYPE_F32;
+        case WeightPrecision::kF16: return GGML_TYPE_F16;
+        case WeightPrecision::kBF16: return GGML_TYPE_BF16;
+        case WeightPrecision::kStored: break;
+    }
+    return stored;
+}
+
+/// F32 → one of the unquantised types.
+void convert_row(ggml_type type, const float* from, std::byte* to, std::int64_t n) {
+    if (type == GGML_TYPE_F32)
+        std::memcpy(to, from, static_cast<std::size_t>(n) * sizeof(float));
+    else if (type == GGML_TYPE_F16)
+        ggml_fp32_to_fp16_row(from, reinterpret_cast<ggml_fp16_t*>(to), n);
+    else if (type == GGML_TYPE_BF16)
+        ggml_fp32_to_bf16_row(from, reinterpret_cast<ggml_bf16_t*>(to), n);
+    else
+        throw Error(ErrorKind::kInternal, fmt::format("weights: no conversion to {}", ggml_type_name(type)));
+}
+
+}  // namespace
+
+WeightPrecision parse_weight_precision(std::string_view name) {
+    for (const auto precision :
+         {WeightPrecision::kStored, WeightPrecision::kF32, WeightPrecision::kF16, WeightPrecision::kBF16})
+        if (weight_precision_name(precision) == name) return precision;
+    throw Error(ErrorKind::kUsage, fmt::format("precision: got '{}'; expected f32, f16 or bf16", name));
+}
+
+std::string_view weight_precision_name(WeightPrecision precision) {
+    switch (precision) {
+        case WeightPrecision::kF32: return "f32";
+        case WeightPrecision::kF16: return "f16";
+        case WeightPrecision::kBF16: return "bf16";
+        case WeightPrecision::kStored: break;
+    }
+    return "stored";
+}
+
+/// Declares every tensor first (so that one buffer holds them all), then fills them from the model.
+class WeightLoader {
+public:
+    WeightLoader(Weights& weights, const Model& model, const Backend& backend, const WeightOptions& options)
+        : weights_(weights), model_(model), backend_(backend), options_(options) {
+        if (options.with_transposed && options.precision == WeightPrecision::kStored)
+            throw Error(ErrorKind::kInternal, "weights: stored blocks cannot be transposed; ask for f16, bf16 or f32");
+    }
+
+    void load(Progress& progress) {
+        declare();
+        weights_.buffer_ = backend_.allocate(weights_.context_.get());
+        ggml_backend_buffer_set_usage(weights_.buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        fill_all(progress);
+    }
+
+private:
+    struct Job {
+        const ModelTensor* source;
+        ggml_tensor* target;
+        ggml_tensor* transposed;
+    };
+
+    void declare() {
+        const std::size_t n_tensors = model_.tensors().size() * 2 + 16;
+        weights_.architecture_ = model_.architecture();
+        weights_.context_.reset(ggml_init({n_tensors * ggml_tensor_overhead(), nullptr, true}));
+        const int n_layer = weights_.architecture_.n_layer();
+        weights_.layers_.resize(static_cast<std::size_t>(n_layer));
+        weights_.transposed_.resize(options_.with_transposed ? static_cast<std::size_t>(n_layer) : 0);
+
+        weights_.token_embedding_ = add({TensorRole::kTokenEmbedding});
+        weights_.output_norm_ = add({TensorRole::kOutputNorm});
+        weights_.output_ = add({TensorRole::kOutput});
+        weights_.rope_factors_ = add({TensorRole::kRopeFrequencies});
+        if (options_.with_transposed)
+            weights_.output_transposed_ =
+                add_transposed({weights_.output_ != nullptr ? TensorRole::kOutput : TensorRole::kTokenEmbedding});
+        for (int layer = 0; layer < n_layer; ++layer) declare_layer(layer);
+    }
+
+    void declare_layer(int layer) {
+        LayerWeights& block = weights_.layers_[static_cast<std::size_t>(layer)];
+        block.geometry = weights_.architecture_.layers[static_cast<std::size_t>(layer)];
+        const std::pair<TensorRole, ggml_tensor**> matrices[] = {
+            {TensorRole::kAttentionNorm, &block.attention_norm}, {TensorRole::kQuery, &block.query},
+            {TensorRole::kKey, &block.key},                      {TensorRole::kValue, &block.value},
+            {TensorRole::kAttentionOutput, &block.attention_output},
+            {TensorRole::kFeedForwardNorm, &block.feed_forward_norm},
+            {TensorRole::kGate, &block.gate},                    {TensorRole::kUp, &block.up},
+            {TensorRole::kDown, &block.down}};
+        for (const auto& [role, slot] : matrices) *slot = add({role, layer});
+        const std::pair<TensorRole, ggml_tensor**> biases[] = {
+            {TensorRole::kQuery, &block.query_bias},
+            {TensorRole::kKey, &block.key_bias},
+            {TensorRole::kValue, &block.value_bias},
+            {TensorRole::kAttentionOutput, &block.attention_output_bias}};
+        for (const auto& [role, slot] : biases) *slot = add({role, layer, true});
+        if (!options_.with_transposed) return;
+
+        TransposedLayer& back = weights_.transposed_[static_cast<std::size_t>(layer)];
+        const std::pair<TensorRole, ggml_tensor**> transposed[] = {
+            {TensorRole::kQuery, &back.query}, {TensorRole::kKey, &back.key},
+            {TensorRole::kValue, &back.value}, {TensorRole::kAttentionOutput, &back.attention_output},
+            {TensorRole::kGate, &back.gate},   {TensorRole::kUp, &back.up},
+            {TensorRole::kDown, &back.down}};
+        for (const auto& [role, slot] : transposed) *slot = add_transposed({role, layer});
+    }
+
+    ggml_tensor* add(const TensorId& id) {
+        const ModelTensor* source = model_.find(id);
+        if (source == nullptr) return nullptr;
+        ggml_tensor* tensor = nullptr;
+        if (source->is_vector)
+            tensor = ggml_new_tensor_1d(weights_.context_.get(), GGML_TYPE_F32, source->cols);
+        else
+            tensor = ggml_new_tensor_2d(weights_.context_.get(), matrix_type(options_.precision, source->type),
+                                        source->cols, source->rows);
+        ggml_set_name(tensor, source->name.c_str());
+        jobs_.push_back({source, tensor, nullptr});
+        return tensor;
+    }
+
+    ggml_tensor* add_transposed(const TensorId& id) {
+        const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.source->id == id; });
+        if (job == jobs_.end()) return nullptr;
+        job->transposed = ggml_new_tensor_2d(weights_.context_.get(), job->target->type, job->source->rows,
+                                             job->source->cols);
+        return job->transposed;
+    }
+
+    void fill_all(Progress& progress) {
+        std::uint64_t total = 0;
+        for (const Job& job : jobs_) total += job.source->bytes();
+        progress.begin("load", total, "bytes");
+        for (const Job& job : jobs_) {
+            throw_if_interrupted();
+            if (job.target->type == job.source->type)
+                copy_stored(job);
+            else
+                convert(job);
+            if (job.transposed != nullptr) transpose(job);
+            progress.advance(job.source->bytes());
+        }
+        progress.end();
+    }
+
+    void copy_stored(const Job& job) {
+        const auto row_bytes = job.source->row_bytes();
+        const auto rows_per_tile = std::max<std::int64_t>(1, kTileElements / job.source->cols);
+        std::vector<std::byte> tile;
+        for (std::int64_t row = 0; row < job.source->rows; row += rows_per_tile) {
+            const auto n = std::min(rows_per_tile, job.source->rows - row);
+            tile.resize(static_cast<std::size_t>(n) * row_bytes);
+            model_.read_rows(*job.source, row, n, tile);
+            ggml_backend_tensor_set(job.target, tile.data(), static_cast<std::size_t>(row) * row_bytes, tile.size());
+        }
+    }
+
+    void convert(const Job& job) {
+        const std::int64_t cols = job.source->cols;
+        const auto rows_per_tile = std::max<std::int64_t>(1, kTileElements / cols);
+        const auto n_tiles = static_cast<std::size_t>((job.source->rows + rows_per_tile - 1) / rows_per_tile);
+        const std::size_t row_bytes = ggml_row_size(job.target->type, cols);
+        parallel_for(backend_.threads(), n_tiles, [&](std::size_t tile) {
+            const auto row = static_cast<std::int64_t>(tile) * rows_per_tile;
+            const auto n = std::min(rows_per_tile, job.source->rows - row);
+            std::vector<float> values(static_cast<std::size_t>(n * cols));
+            std::vector<std::byte> converted(static_cast<std::size_t>(n) * row_bytes);
+            model_.read_rows_f32(*job.source, row, n, values);
+            convert_row(job.target->type, values.data(), converted.data(), n * cols);
+            ggml_backend_tensor_set(job.target, converted.data(), static_cast<std::size_t>(row) * row_bytes,
+                                    converted.size());
+        });
+    }
+
+    /// From the tensor just loaded, so that both orders hold the same rounded numbers.
+    void transpose(const Job& job) {
+        const std::size_t element = ggml_type_size(job.target->type);
+        const auto rows = static_cast<std::size_t>(job.source->rows);
+        const auto cols = static_cast<std::size_t>(job.source->cols);
+        std::vector<std::byte> from(rows * cols * element), to(from.size());
+        fetch<std::byte>(job.target, from);
+        constexpr std::size_t kBlock = 64;
+        parallel_for(backend_.threads(), (cols + kBlock - 1) / kBlock, [&](std::size_t block) {
+            const std::size_t first = block * kBlock, last = std::min(cols, first + kBlock);
+            for (std::size_t row0 = 0; row0 < rows; row0 += kBlock)
+                for (std::size_t col = first; col < last; ++col)
+                    for (std::size_t row = row0; row < std::min(rows, row0 + kBlock); ++row)
+                        std::memcpy(&to[(col * rows + row) * element], &from[(row * cols + col) * element], element);
+        });
+        fill<std::byte>(job.transposed, to);
+    }
+
+    Weights& weights_;
+    const Model& model_;
+    const Backend& backend_;
+    WeightOptions options_;
+    std::vector<Job> jobs_;
+};
+
+Weights::Weights(const Model& model, const Backend& backend, const WeightOptions& options, Progress& progress) {
+    WeightLoader(*this, model, backend, options).load(progress);
+}
+
+std::size_t Weights::bytes() const { return ggml_backend_buffer_get_size(buffer_.get()); }
+
+}  // namespace plasticity

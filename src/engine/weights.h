@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "core/progress.h"
+#include "engine/backend.h"
+#include "model/model.h"
+
+namespace plasticity {
+
+/// The type that matrices have in memory. Norms and biases are always F32.
+enum class WeightPrecision { kStored, kF32, kF16, kBF16 };
+
+/// "f32" | "f16" | "bf16" | "stored". @throws Error (kUsage)
+WeightPrecision parse_weight_precision(std::string_view name);
+std::string_view weight_precision_name(WeightPrecision precision);
+
+/// One block's weights. A matrix of `rows` × `cols` is a ggml tensor with ne = {cols, rows}; absent ones are nullptr.
+struct LayerWeights {
+    LayerGeometry geometry;
+    ggml_tensor* attention_norm = nullptr;
+    ggml_tensor *query = nullptr, *query_bias = nullptr;
+    ggml_tensor *key = nullptr, *key_bias = nullptr;
+    ggml_tensor *value = nullptr, *value_bias = nullptr;
+    ggml_tensor *attention_output = nullptr, *attention_output_bias = nullptr;
+    ggml_tensor* feed_forward_norm = nullptr;
+    ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
+};
+
+/// The same matrices with ne = {rows, cols}: a product against them carries gradients back at full speed.
+struct TransposedLayer {
+    ggml_tensor *query = nullptr, *key = nullptr, *value = nullptr, *attention_output = nullptr;
+    ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
+};
+
+struct WeightOptions {
+    WeightPrecision precision = WeightPrecision::kStored;
+    bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
+};
+
+/// A model's weights in the memory of a backend. Immutable once loaded.
+class Weights {
+public:
+    /// @throws Error (kMissing, kMalformed, kIo), Interrupted
+    Weights(const Model& model, const Backend& backend, const WeightOptions& options, Progress& progress);
+
+    const Architecture& architecture() const { return architecture_; }
+    const LayerWeights& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
+    const TransposedLayer& transposed(int index) const { return transposed_[static_cast<std::size_t>(index)]; }
+
+    ggml_tensor* token_embedding() const { return token_embedding_; }
+    ggml_tensor* output_norm() const { return output_norm_; }
+    ggml_tensor* output() const { return output_ != nullptr ? output_ : token_embedding_; }
+    ggml_tensor* output_transposed() const { return output_transposed_; }
+    ggml_tensor* rope_factors() const { return rope_factors_; }  ///< nullptr: none
+    std::size_t bytes() const;
+
+private:
+    friend class WeightLoader;
+    Architecture architecture_;
+    ggml_context_ptr context_;
+    ggml_backend_buffer_ptr buffer_;
+    std::vector<LayerWeights> layers_;
+    std::vector<TransposedLayer> transposed_;
+    ggml_tensor* token_embedding_ = nullptr;
+    ggml_tensor* output_norm_ = nullptr;
+    ggml_tensor* output_ = nullptr;
+    ggml_tensor* output_transposed_ = nullptr;
+    ggml_tensor* rope_factors_ = nullptr;
+};
+
+}  // namespace plasticity

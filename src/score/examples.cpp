@@ -1,0 +1,126 @@
+#include "score/examples.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "core/hash.h"
+
+namespace plasticity {
+namespace {
+
+void append(Example& example, const std::vector<std::int32_t>& tokens, bool are_targets) {
+    example.tokens.insert(example.tokens.end(), tokens.begin(), tokens.end());
+    example.targets.insert(example.targets.end(), tokens.size(), are_targets ? 1 : 0);
+}
+
+Example from_completion(const CorpusRecord& record, const Tokenizer& tokenizer) {
+    Example example;
+    append(example, tokenizer.encode(record.prompt, true, true), false);
+    append(example, tokenizer.encode(record.completion, false, true), true);
+    return example;
+}
+
+/// Each answer of the assistant is what the template adds to the conversation before it.
+Example from_messages(const CorpusRecord& record, const Tokenizer& tokenizer) {
+    std::vector<ChatMessage> said;
+    std::string before;
+    Example example;
+    for (const auto& message : record.messages) {
+        if (message.role == "assistant" && !said.empty()) {
+            const std::string opened = tokenizer.apply_chat_template(said, true);
+            append(example, tokenizer.encode(opened.substr(before.size()), before.empty(), true), false);
+            said.push_back({message.role, message.content});
+            const std::string closed = tokenizer.apply_chat_template(said, false);
+            if (!closed.starts_with(opened))
+                throw Error(ErrorKind::kMalformed,
+                            fmt::format("{}: the chat template rewrites earlier turns, so the assistant's words cannot be "
+                                        "told apart; expected one that only appends. Use \"prompt\" and \"completion\"",
+                                        record.where));
+            append(example, tokenizer.encode(closed.substr(opened.size()), false, true), true);
+            before = closed;
+        } else {
+            said.push_back({message.role, message.content});
+        }
+    }
+    return example;
+}
+
+Example from_tokens(const CorpusRecord& record) {
+    Example example;
+    append(example, record.tokens, true);
+    return example;
+}
+
+std::vector<Example> from_plain_text(const std::string& text, const Tokenizer& tokenizer, std::int32_t chunk) {
+    const std::vector<std::int32_t> tokens = tokenizer.encode(text, true, false);
+    const auto size = static_cast<std::size_t>(chunk);
+    std::vector<Example> examples;
+    for (std::size_t begin = 0; begin < tokens.size(); begin += size) {
+        const std::size_t n = std::min(size, tokens.size() - begin);
+        if (n < size && (begin > 0 || n < 2)) break;
+        Example example;
+        append(example, {tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                         tokens.begin() + static_cast<std::ptrdiff_t>(begin + n)}, true);
+        if (tokenizer.adds_bos()) example.tokens.front() = tokenizer.bos();
+        examples.push_back(std::move(example));
+    }
+    return examples;
+}
+
+Example from_record(const CorpusRecord& record, const Tokenizer& tokenizer) {
+    using Form = CorpusRecord::Form;
+    if (record.form == Form::kCompletion) return from_completion(record, tokenizer);
+    if (record.form == Form::kMessages) return from_messages(record, tokenizer);
+    return from_tokens(record);
+}
+
+}  // namespace
+
+std::string ExampleSet::sha256() const {
+    Sha256 hash;
+    for (const Example& example : examples) {
+        hash.update(fmt::format("{}\n", example.tokens.size()));
+        hash.update(std::as_bytes(std::span(example.tokens)));
+        hash.update(std::as_bytes(std::span(example.targets)));
+    }
+    return hash.finish();
+}
+
+ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer,
+                         const ExampleOptions& options) {
+    if (options.chunk < 2 || static_cast<std::size_t>(options.chunk) > kMaxRecordTokens)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("score: --chunk {}; expected 2 to {}", options.chunk, kMaxRecordTokens));
+    ExampleSet set;
+    std::string text;
+    std::vector<Example> all;
+    for (const CorpusRecord& record : records) {
+        if (record.form == CorpusRecord::Form::kText) {
+            if (!text.empty()) text += '\n';
+            text += record.text;
+            continue;
+        }
+        Example example = from_record(record, tokenizer);
+        if (example.tokens.size() > kMaxRecordTokens) {
+            example.tokens.resize(kMaxRecordTokens);
+            example.targets.resize(kMaxRecordTokens);
+            ++set.n_shortened;
+        }
+        if (example.n_targets() > 0) all.push_back(std::move(example));
+    }
+    for (Example& example : from_plain_text(text, tokenizer, options.chunk)) all.push_back(std::move(example));
+
+    for (Example& example : all) {
+        if (options.max_tokens > 0 && set.n_tokens >= options.max_tokens) break;
+        set.n_tokens += static_cast<std::int64_t>(example.tokens.size());
+        set.examples.push_back(std::move(example));
+    }
+    if (set.examples.empty())
+        throw Error(ErrorKind::kUsage, "score: the data holds nothing to predict; expected at least two tokens of text, or "
+                                       "records with a completion");
+    return set;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/backpropagation.h"
+#include "engine/tokenizer.h"
+#include "io/corpus.h"
+
+namespace plasticity {
+
+struct ExampleOptions {
+    std::int32_t chunk = 512;     ///< tokens an example of plain text holds
+    std::int64_t max_tokens = 0;  ///< whole examples are taken until so many tokens are reached; 0: all
+};
+
+struct ExampleSet {
+    std::vector<Example> examples;
+    std::int64_t n_tokens = 0;
+    std::int64_t n_shortened = 0;  ///< records cut at kMaxRecordTokens
+
+    /// SHA-256 over ids and targets, in order.
+    std::string sha256() const;
+};
+
+/// A record longer than this is cut: attention's scores are held for all pairs of an example's tokens.
+inline constexpr std::size_t kMaxRecordTokens = 2048;
+
+/// Plain text of all records is joined by newlines and cut into examples of exactly `chunk` tokens (a shorter rest is
+/// kept only when it is all there is); its first token becomes BOS where the model adds one. Every other record is an
+/// example of its own, of whose tokens only the completion, or what the assistant says, is a target.
+/// @throws Error (kUsage when nothing remains; kMalformed naming the record)
+ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer,
+                         const ExampleOptions& options);
+
+}  // namespace plasticity

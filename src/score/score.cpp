@@ -1,0 +1,84 @@
+#include "plasticity/score.h"
+
+#include <fmt/format.h>
+
+#include "artifact/gate_gradients.h"
+#include "artifact/statistics.h"
+#include "core/error.h"
+#include "core/progress.h"
+#include "core/version.h"
+#include "engine/backpropagation.h"
+#include "engine/tokenizer.h"
+#include "model/model.h"
+#include "score/accumulate.h"
+#include "score/examples.h"
+#include "score/provenance.h"
+
+namespace plasticity {
+namespace {
+
+/// F16 keeps three more bits of every weight than BF16 does, and is as exact as the bases that models are published in.
+constexpr WeightPrecision kAutomaticPrecision = WeightPrecision::kF16;
+
+WeightPrecision resolve_precision(const std::string& name) {
+    const WeightPrecision precision = name == "auto" ? kAutomaticPrecision : parse_weight_precision(name);
+    if (precision == WeightPrecision::kStored)
+        throw Error(ErrorKind::kUsage, "score: --precision stored; expected f32, f16, bf16 or auto");
+    return precision;
+}
+
+ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const ScoreOptions& options,
+                           WeightPrecision precision) {
+    return {
+        .model_sha256 = model_sha256(model),
+        .tokenizer_sha256 = tokenizer_sha256(model.tokenizer()),
+        .data_sha256 = examples.sha256(),
+        .chunk = options.chunk,
+        .precision = std::string(weight_precision_name(precision)),
+        .program_version = std::string(kVersion),
+    };
+}
+
+Statistics empty_statistics(const ScoreOptions& options) {
+    Statistics statistics;
+    for (const auto& path : options.data) statistics.datasets.push_back(path.filename().string());
+    statistics.chunk_size = options.chunk;
+    return statistics;
+}
+
+}  // namespace
+
+GateGradients score(const ScoreOptions& options, Progress& progress) {
+    const WeightPrecision precision = resolve_precision(options.precision);
+    const auto model = open_model(options.model);
+    const Tokenizer tokenizer(model->tokenizer());
+    const ExampleSet set = make_examples(read_corpus(options.data), tokenizer,
+                                         {.chunk = options.chunk, .max_tokens = options.max_tokens});
+    if (set.n_shortened > 0)
+        progress.note(fmt::format("{} records were cut at {} tokens", set.n_shortened, kMaxRecordTokens));
+
+    Backpropagation engine(*model, {.precision = precision, .threads = options.threads}, progress);
+    GateGradients gradients = empty_gate_gradients(model->architecture());
+    gradients.model_name = model->architecture().model_name;
+    gradients.provenance = provenance(*model, set, options, precision);
+    Statistics statistics = empty_statistics(options);
+    ActivationObserver observer;
+    if (options.statistics)
+        observer = [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
+            add_activations(statistics, matrices, rows, channels);
+        };
+
+    progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
+    for (const Example& example : set.examples) {
+        add_example(gradients, example, engine.run(example, observer));
+        statistics.chunk_count += 1;
+        progress.advance(example.tokens.size(), fmt::format("loss {:.3f}", gradients.mean_loss));
+    }
+    progress.end();
+    model->require_unchanged();
+    if (options.statistics)
+        save_statistics(statistics, *options.statistics, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+    return gradients;
+}
+
+}  // namespace plasticity
