@@ -20,7 +20,7 @@ plasticity_library(quant plasticity_artifact)
 plasticity_library(score plasticity_engine)
 plasticity_library(plan plasticity_artifact)
 plasticity_library(compress plasticity_quant)
-plasticity_library(verify plasticity_engine)
+plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)
 plasticity_library(cli plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer
                    CLI11::CLI11)

@@ -1,0 +1,122 @@
+#include "plasticity/compress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <numeric>
+
+#include "artifact/output_layout.h"
+#include "artifact/recipe.h"
+#include "artifact/statistics.h"
+#include "compress/ordered_pipeline.h"
+#include "compress/tensor_encoder.h"
+#include "compress/tile.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/parallel.h"
+#include "core/progress.h"
+#include "io/gguf_writer.h"
+#include "model/model.h"
+
+namespace plasticity {
+namespace {
+
+/// Rows in flight, as F32, over all workers; each keeps up to five copies of its tile (stored, F32 twice, results).
+constexpr std::uint64_t kInFlightBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kLargestTileBytes = std::uint64_t{4} << 20;
+
+void require_target_may_be_written(const CompressOptions& options, const Model& model) {
+    const auto is_statistics = [&] {
+        std::error_code ignored;
+        return options.statistics && std::filesystem::equivalent(*options.statistics, options.output, ignored);
+    };
+    if (model.reads_from(options.output) || is_statistics())
+        throw Error(ErrorKind::kUsage, fmt::format("compress: output {} is one of the inputs; expected another path",
+                                                   options.output.string()));
+    if (!options.overwrite && std::filesystem::exists(options.output))
+        throw Error(ErrorKind::kUsage, fmt::format("compress: {} exists; expected a new path. --force replaces it",
+                                                   options.output.string()));
+}
+
+std::optional<Statistics> load_optional_statistics(const CompressOptions& options) {
+    if (!options.statistics) return std::nullopt;
+    return load_statistics(*options.statistics);
+}
+
+void note_coverage(const OutputLayout& layout, const Statistics& statistics, Progress& progress) {
+    std::size_t known = 0, matrices = 0;
+    for (const OutputTensor& tensor : layout.tensors) {
+        if (tensor.source->is_vector) continue;
+        ++matrices;
+        known += statistics.find(tensor.source->name) != nullptr;
+    }
+    progress.note(fmt::format("importance weights for {} of {} matrices", known, matrices));
+}
+
+std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Statistics* statistics) {
+    std::vector<TensorEncoder> encoders;
+    encoders.reserve(layout.tensors.size());
+    for (const OutputTensor& tensor : layout.tensors) encoders.emplace_back(tensor, statistics);
+    return encoders;
+}
+
+void write_tiles(const Model& model, const OutputLayout& layout, const std::vector<TensorEncoder>& encoders,
+                 GgufWriter& file, Progress& progress, std::size_t n_workers) {
+    const auto tiles = cut_into_tiles(layout.tensors, std::min(kLargestTileBytes, kInFlightBytes / n_workers));
+    const PipelineShape shape{.count = tiles.size(), .workers = n_workers, .slots = 2 * n_workers};
+    std::vector<TileScratch> scratch(shape.workers);
+    std::vector<std::vector<std::byte>> encoded(shape.slots);
+
+    const auto produce = [&](const PipelineItem& item) {
+        const Tile& tile = tiles[item.index];
+        encoders[tile.tensor].encode(model, tile, scratch[item.worker], encoded[item.slot]);
+    };
+    const auto consume = [&](const PipelineItem& item) {
+        throw_if_interrupted();
+        const std::string& name = layout.tensors[tiles[item.index].tensor].spec.name;
+        file.write(name, encoded[item.slot]);
+        progress.advance(encoded[item.slot].size(), name);
+    };
+    run_ordered_pipeline(shape, produce, consume);
+}
+
+std::uint64_t source_bytes(const Model& model) {
+    return std::accumulate(model.files().begin(), model.files().end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const SourceFile& file) { return sum + file.bytes; });
+}
+
+std::uint64_t weight_bytes(const GgufLayout& layout) {
+    return std::accumulate(layout.tensors.begin(), layout.tensors.end(), std::uint64_t{0},
+                           [](std::uint64_t sum, const GgufTensorSpec& tensor) { return sum + tensor.bytes(); });
+}
+
+}  // namespace
+
+CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress) {
+    const auto started = std::chrono::steady_clock::now();
+    const auto model = open_model(options.model);
+    require_target_may_be_written(options, *model);
+    const auto statistics = load_optional_statistics(options);
+    const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
+    if (statistics) note_coverage(layout, *statistics, progress);
+    const auto encoders = make_encoders(layout, statistics ? &*statistics : nullptr);
+
+    if (!options.dry_run) {
+        const int threads = options.threads > 0 ? options.threads : default_thread_count();
+        GgufWriter file(options.output, layout.file, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+        progress.begin("compress", weight_bytes(layout.file), "bytes");
+        write_tiles(*model, layout, encoders, file, progress, static_cast<std::size_t>(threads));
+        model->require_unchanged();
+        file.finish();
+        progress.end();
+    }
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
+    return {.file_bytes = layout.file.file_bytes(),
+            .source_bytes = source_bytes(*model),
+            .tensors = layout.tensors.size(),
+            .seconds = elapsed.count()};
+}
+
+}  // namespace plasticity

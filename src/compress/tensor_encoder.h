@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "artifact/statistics.h"
+#include "compress/tile.h"
+#include "quant/block_quantizer.h"
+
+namespace plasticity {
+
+/// Mean squared activation of each input channel that the output keeps; empty when the statistics (nullptr: none)
+/// do not know the tensor.
+/// @throws Error (kMalformed) when the statistics are of another width
+std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* statistics);
+
+/// How one tensor gets from its source's bytes to its output's. Thread-safe once built.
+class TensorEncoder {
+public:
+    /// @throws Error (kMalformed) when the statistics or the type do not fit the tensor
+    TensorEncoder(const OutputTensor& tensor, const Statistics* statistics);
+
+    /// Reads a tile and turns it into the bytes that are written.
+    /// @throws Error (kMalformed naming tensor, row and column of a weight that is not finite, kIo)
+    void encode(const Model& model, const Tile& tile, TileScratch& scratch, std::vector<std::byte>& out) const;
+
+private:
+    void copy_stored(const Model& model, const Tile& tile, std::vector<std::byte>& out) const;
+
+    const OutputTensor* tensor_;
+    std::optional<BlockQuantizer> quantizer_;  ///< nothing: bytes are copied as they are
+};
+
+}  // namespace plasticity

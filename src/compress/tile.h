@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "artifact/output_layout.h"
+
+namespace plasticity {
+
+/// A run of rows of one output tensor: the unit of reading, quantising and writing.
+struct Tile {
+    std::size_t tensor = 0;  ///< index into OutputLayout::tensors
+    std::int64_t first_row = 0;
+    std::int64_t n_rows = 0;
+};
+
+/// Cuts every tensor into tiles in the order in which they are written. A tile's source rows hold at most `tile_bytes`
+/// as F32, but always one row.
+std::vector<Tile> cut_into_tiles(const std::vector<OutputTensor>& tensors, std::uint64_t tile_bytes);
+
+/// Memory that one worker uses again for every tile.
+struct TileScratch {
+    std::vector<float> source;  ///< rows as read, all source columns
+    std::vector<float> rows;    ///< rows of the tile, output columns only
+};
+
+/// Rows of a tile as F32: [n_rows, output columns], heads and columns that were pruned left out, rows permuted where
+/// the layout says so. Source rows that lie together are read together.
+/// @returns a view into `scratch`
+std::span<const float> read_tile_f32(const Model& model, const OutputTensor& tensor, const Tile& tile,
+                                     TileScratch& scratch);
+
+/// The same rows as stored, for tensors that keep their type and all their columns.
+/// @param out  resized to n_rows · source row bytes
+void read_tile_stored(const Model& model, const OutputTensor& tensor, const Tile& tile, std::vector<std::byte>& out);
+
+}  // namespace plasticity
