@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -43,10 +44,11 @@ public:
 private:
     InputFile file_;
     std::vector<SafetensorsEntry> entries_;
+    std::map<std::string, std::size_t, std::less<>> index_;  // name → position in entries_
     std::map<std::string, std::string> metadata_;
 };
 
-/// Bytes of one element of a safetensors dtype; 0 for one that the format does not define.
+/// Bytes of one element of a safetensors dtype; 0 for one that the format does not define, or packs below a byte.
 std::uint64_t safetensors_element_bytes(std::string_view dtype);
 
 }  // namespace plasticity

@@ -1,0 +1,35 @@
+#include "core/interrupt.h"
+
+#include <atomic>
+#include <csignal>
+
+namespace plasticity {
+namespace {
+
+std::atomic<int> arrived_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch nothing else");
+
+extern "C" void remember_signal(int signal) {
+    arrived_signal.store(signal, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+    struct sigaction action{};
+    action.sa_handler = remember_signal;
+    sigemptyset(&action.sa_mask);
+    action.sa_flags = 0;  // no SA_RESTART: a wait for input must end when the user asks for it
+    for (const int signal : {SIGINT, SIGTERM}) {
+        struct sigaction current{};
+        // A parent that had it ignored (nohup, a background job of a script) meant it.
+        if (sigaction(signal, nullptr, &current) == 0 && current.sa_handler == SIG_IGN) continue;
+        sigaction(signal, &action, nullptr);
+    }
+}
+
+void throw_if_interrupted() {
+    if (const int signal = arrived_signal.load(std::memory_order_relaxed); signal != 0) throw Interrupted(signal);
+}
+
+}  // namespace plasticity
