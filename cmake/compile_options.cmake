@@ -11,7 +11,9 @@ if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
     endif()
 endif()
 
-add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+# Designated initialisers leave members out on purpose: their defaults are the documentation.
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                    -Wno-missing-field-initializers -Werror)
 
 set(PLASTICITY_SANITIZE "" CACHE STRING "Sanitizers for the project's own code, e.g. address,undefined")
 if(PLASTICITY_SANITIZE)
