@@ -1,0 +1,79 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "support/temp_dir.h"
+
+namespace plasticity::test {
+
+/// A file's bytes, put together by hand: malformed inputs are written where they are tested.
+class Bytes {
+public:
+    template <typename T>
+        requires std::is_arithmetic_v<T>
+    Bytes& number(T value) {
+        bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
+        return *this;
+    }
+    Bytes& u8(std::uint8_t value) { return number(value); }
+    Bytes& u32(std::uint32_t value) { return number(value); }
+    Bytes& u64(std::uint64_t value) { return number(value); }
+    Bytes& raw(std::string_view bytes) {
+        bytes_ += bytes;
+        return *this;
+    }
+    /// u64 length | bytes, as GGUF stores strings
+    Bytes& text(std::string_view text) { return u64(text.size()).raw(text); }
+    Bytes& zeros(std::size_t n) {
+        bytes_.append(n, '\0');
+        return *this;
+    }
+    Bytes& pad_to(std::size_t alignment) { return zeros((alignment - bytes_.size() % alignment) % alignment); }
+
+    const std::string& str() const { return bytes_; }
+    std::size_t size() const { return bytes_.size(); }
+
+private:
+    std::string bytes_;
+};
+
+inline std::filesystem::path write_bytes(const std::filesystem::path& path, std::string_view bytes) {
+    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    return path;
+}
+
+inline std::string read_bytes(const std::filesystem::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) names.push_back(entry.path().filename());
+    return names;
+}
+
+/// `action` throws Error of this kind, and the message holds every one of `parts`.
+template <typename Action>
+void expect_error(ErrorKind kind, const std::vector<std::string>& parts, Action&& action) {
+    try {
+        action();
+        ADD_FAILURE() << "no error; expected one about '" << (parts.empty() ? "" : parts.front()) << "'";
+    } catch (const Error& error) {
+        EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
+        for (const std::string& part : parts)
+            EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos)
+                << "'" << part << "' is not in: " << error.what();
+    }
+}
+
+}  // namespace plasticity::test
