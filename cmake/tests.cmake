@@ -16,6 +16,12 @@ cmake_path(SET llama_tools NORMALIZE "${llama_DIR}/../../../bin")
 set(test_environment "PLASTICITY_TEST_MODELS=${PLASTICITY_TEST_MODELS}" "PLASTICITY_TEST_LLAMA_TOOLS=${llama_tools}"
                      "PLASTICITY_TEST_PROGRAM=$<TARGET_FILE:plasticity>" "UBSAN_OPTIONS=print_stacktrace=1")
 
+# What tests of several directories share: tiny models, temporary directories.
+file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
+add_library(plasticity_test_support STATIC ${support_sources})
+target_include_directories(plasticity_test_support PUBLIC ${CMAKE_SOURCE_DIR}/tests)
+target_link_libraries(plasticity_test_support PUBLIC plasticity_model)
+
 # plasticity_tests(<directory of tests/> <ctest label> <libraries>...)
 function(plasticity_tests name label)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${name}/*.cpp)
@@ -24,7 +30,7 @@ function(plasticity_tests name label)
     endif()
     add_executable(test_${name} ${sources})
     target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
-    target_link_libraries(test_${name} PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
+    target_link_libraries(test_${name} PRIVATE plasticity_test_support ${ARGN} GTest::gtest GTest::gtest_main)
     gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
                          PROPERTIES LABELS ${label} TIMEOUT 600)
     # gtest_discover_tests passes on no property that is a list, so ctest sets this one once the tests are known.
@@ -44,8 +50,12 @@ if(TARGET test_integration)
     add_dependencies(test_integration plasticity)  # the tests run the program itself
 endif()
 
-add_test(NAME structure.tree
-         COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/structure/check_structure.py ${CMAKE_SOURCE_DIR})
-add_test(NAME structure.self_test
-         COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/structure/check_structure_test.py)
-set_tests_properties(structure.tree structure.self_test PROPERTIES LABELS unit)
+# Checks of the tree itself and of the set-up, in Python.
+function(plasticity_script_test name script)
+    add_test(NAME ${name} COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/${script} ${ARGN})
+    set_tests_properties(${name} PROPERTIES LABELS unit)
+endfunction()
+
+plasticity_script_test(structure.tree structure/check_structure.py ${CMAKE_SOURCE_DIR})
+plasticity_script_test(structure.self_test structure/check_structure_test.py)
+plasticity_script_test(scripts.set_up scripts/scripts_test.py)

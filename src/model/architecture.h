@@ -23,10 +23,10 @@ struct RopeScaling {
     enum class Kind { kNone, kLinear, kYarn };
     Kind kind = Kind::kNone;
     float factor = 1.0f;
-    float attention_factor = 1.0f;           ///< `rope.scaling.attn_factor`
+    float attention_factor = 1.0f;  ///< `rope.scaling.attn_factor`
     std::int32_t original_context_length = 0;
-    float beta_fast = 32.0f;                 ///< YaRN
-    float beta_slow = 1.0f;                  ///< YaRN
+    float beta_fast = 32.0f;  ///< YaRN
+    float beta_slow = 1.0f;   ///< YaRN
 };
 
 /// Everything about a decoder that is not a weight. Sizes are counts of elements.

@@ -8,9 +8,19 @@ namespace plasticity {
 
 /// What a weight does, whatever it is called.
 enum class TensorRole {
-    kTokenEmbedding, kOutputNorm, kOutput, kRopeFrequencies,
-    kAttentionNorm, kQuery, kKey, kValue, kAttentionOutput,
-    kFeedForwardNorm, kGate, kUp, kDown,
+    kTokenEmbedding,
+    kOutputNorm,
+    kOutput,
+    kRopeFrequencies,
+    kAttentionNorm,
+    kQuery,
+    kKey,
+    kValue,
+    kAttentionOutput,
+    kFeedForwardNorm,
+    kGate,
+    kUp,
+    kDown,
 };
 
 /// A weight's identity: role, block and whether it is the bias.

@@ -11,7 +11,8 @@ namespace plasticity {
 /// GGUF's `tokenizer.*` keys from a Hugging Face folder's tokenizer.json, tokenizer_config.json, generation_config.json
 /// and chat template, so that stock llama.cpp produces the same ids as HF `tokenizers`.
 /// Byte-level BPE with the pre-tokenizers of qwen2, smollm, llama 3 and gpt-2.
-/// @param n_vocab  rows of the embedding; missing ids become unused tokens ("[PAD151665]"), as llama.cpp's converter does
+/// @param n_vocab  rows of the embedding; missing ids become unused tokens ("[PAD151665]"), as llama.cpp's converter
+/// does
 /// @throws Error (kMissing, kMalformed): an unknown pre-tokenizer is refused, never guessed
 GgufMetadata read_hf_tokenizer(const std::filesystem::path& folder, std::int32_t n_vocab);
 

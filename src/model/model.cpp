@@ -1,0 +1,84 @@
+#include "model/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/interrupt.h"
+#include "model/gguf_model.h"
+#include "model/hf_model.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::uint64_t kTileBytes = std::uint64_t{4} << 20;
+
+std::int64_t rows_per_tile(const ModelTensor& tensor) {
+    return std::max<std::int64_t>(
+        1, static_cast<std::int64_t>(kTileBytes / std::max<std::uint64_t>(1, tensor.row_bytes())));
+}
+
+void hash_number(Sha256& hash, std::int64_t value) {
+    hash.update(std::as_bytes(std::span(&value, 1)));
+}
+
+}  // namespace
+
+const ModelTensor* Model::find(const TensorId& id) const {
+    const auto found = std::ranges::find(tensors_, id, &ModelTensor::id);
+    return found == tensors_.end() ? nullptr : &*found;
+}
+
+const ModelTensor& Model::require(const TensorId& id) const {
+    if (const ModelTensor* tensor = find(id)) return *tensor;
+    throw Error(ErrorKind::kMalformed, fmt::format("{}: {} is missing", path_.string(), gguf_name(id)));
+}
+
+void Model::read_rows_f32(const ModelTensor& tensor, std::int64_t first_row, std::int64_t n_rows,
+                          std::span<float> out) const {
+    if (tensor.type == GGML_TYPE_F32) return read_rows(tensor, first_row, n_rows, std::as_writable_bytes(out));
+
+    const ggml_to_float_t to_float = ggml_get_type_traits(tensor.type)->to_float;
+    const std::int64_t tile_rows = std::min(n_rows, rows_per_tile(tensor));
+    std::vector<std::byte> stored(tensor.row_bytes() * static_cast<std::uint64_t>(tile_rows));
+    for (std::int64_t done = 0; done < n_rows; done += tile_rows) {
+        const std::int64_t n = std::min(tile_rows, n_rows - done);
+        const std::span tile = std::span(stored).first(tensor.row_bytes() * static_cast<std::uint64_t>(n));
+        read_rows(tensor, first_row + done, n, tile);
+        to_float(tile.data(), out.subspan(static_cast<std::size_t>(done * tensor.cols)).data(), n * tensor.cols);
+    }
+}
+
+std::unique_ptr<Model> open_model(const std::filesystem::path& path) {
+    std::error_code failure;
+    const auto status = std::filesystem::status(path, failure);
+    if (!std::filesystem::exists(status))
+        throw Error(ErrorKind::kMissing,
+                    fmt::format("{}: no such model; expected a GGUF file or a Hugging Face folder", path.string()));
+    return std::filesystem::is_directory(status) ? open_hf_model(path) : open_gguf_model(path);
+}
+
+std::string model_sha256(const Model& model) {
+    Sha256 hash;
+    std::vector<std::byte> buffer;
+    for (const ModelTensor& tensor : model.tensors()) {
+        hash.update(fmt::format("{}|{}|", tensor.name, ggml_type_name(tensor.type)));
+        hash_number(hash, tensor.rows);
+        hash_number(hash, tensor.cols);
+        const std::int64_t tile_rows = rows_per_tile(tensor);
+        for (std::int64_t row = 0; row < tensor.rows; row += tile_rows) {
+            throw_if_interrupted();
+            const std::int64_t n = std::min(tile_rows, tensor.rows - row);
+            buffer.resize(tensor.row_bytes() * static_cast<std::uint64_t>(n));
+            model.read_rows(tensor, row, n, buffer);
+            hash.update(buffer);
+        }
+    }
+    return hash.finish();
+}
+
+}  // namespace plasticity

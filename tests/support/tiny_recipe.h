@@ -1,0 +1,116 @@
+#pragma once
+
+// Hand-made recipes for tests, and a slow, obvious writer of what they ask for.
+//
+//     const auto model = open_model(write_tiny_gguf(dir / "tiny.gguf"));
+//     const Recipe recipe = tiny_recipe(*model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}}});
+//     write_naively(*model, recipe, dir / "out.gguf");
+//
+// Header only: the support library stands below src/artifact.
+
+#include <ggml.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "artifact/output_layout.h"
+#include "artifact/recipe.h"
+#include "io/gguf_writer.h"
+#include "model/model.h"
+
+namespace plasticity::test {
+
+struct TinyRecipeOptions {
+    std::vector<std::vector<std::int32_t>> kept_heads;  ///< [layer] query heads that stay; empty: all in all layers
+    ggml_type type = GGML_TYPE_F32;                     ///< of every matrix but
+    ggml_type embedding_type = GGML_TYPE_F32;           ///< the embedding and the output
+};
+
+inline LayerTopology keep_heads(std::int32_t layer, const LayerGeometry& base, std::vector<std::int32_t> kept) {
+    LayerTopology topology;
+    topology.layer_index = layer;
+    topology.num_heads = static_cast<std::int32_t>(kept.size());
+    for (const std::int32_t head : kept) {
+        const std::int32_t group = head / (base.n_head / base.n_head_kv);
+        if (topology.retained_kv_head_indices.empty() || topology.retained_kv_head_indices.back() != group)
+            topology.retained_kv_head_indices.push_back(group);
+    }
+    topology.num_kv_heads = static_cast<std::int32_t>(topology.retained_kv_head_indices.size());
+    topology.retained_head_indices = std::move(kept);
+    for (std::int32_t head = 0; head < base.n_head; ++head)
+        topology.head_scores.push_back(static_cast<double>(head + 1) / base.n_head);
+    return topology;
+}
+
+/// The recipe states its own size, which its text is part of: repeat until both agree.
+inline void settle_file_bytes(const Model& model, Recipe& recipe) {
+    std::uint64_t bytes = 0;
+    do {
+        recipe.budget.file_bytes = bytes;
+        bytes = lay_out(model, recipe, {.with_tokenizer = true}).file.file_bytes();
+    } while (bytes != recipe.budget.file_bytes);
+}
+
+inline Recipe tiny_recipe(const Model& model, const TinyRecipeOptions& options = {}) {
+    const Architecture& base = model.architecture();
+    Recipe recipe;
+    for (std::int32_t layer = 0; layer < base.n_layer(); ++layer) {
+        const auto index = static_cast<std::size_t>(layer);
+        std::vector<std::int32_t> kept;
+        for (std::int32_t head = 0; head < base.layers[index].n_head; ++head) kept.push_back(head);
+        if (!options.kept_heads.empty()) kept = options.kept_heads.at(index);
+        recipe.topology.layers.push_back(keep_heads(layer, base.layers[index], kept));
+    }
+    recipe.topology.base_model = recipe.base_model = base.model_name;
+    recipe.topology.original_num_heads = base.layers.front().n_head;
+    recipe.topology.original_num_kv_heads = base.layers.front().n_head_kv;
+    recipe.topology.head_dim = base.head_dim;
+    recipe.topology.precision_profile = "tiers: by hand";
+    recipe.tensor_quant_map = {{"model.embed_tokens.weight", options.embedding_type, "by hand"},
+                               {"lm_head.weight", options.embedding_type, "by hand"},
+                               {"*", options.type, "by hand"}};
+    recipe.pipeline_version = "0.1.0";
+    recipe.policy = "tiers";
+    recipe.context_length = 128;
+    recipe.output_architecture = recipe.prunes() ? "deci" : base.name;
+    recipe.device = Device{"16gb", 16'000'000'000, 5'000'000'000};
+    recipe.budget.limit_bytes = recipe.device->effective_bytes();
+    settle_file_bytes(model, recipe);
+    return recipe;
+}
+
+/// One output tensor as F32, element by element from the layout's lists.
+inline std::vector<float> naive_values(const Model& model, const OutputTensor& tensor) {
+    const ModelTensor& source = *tensor.source;
+    std::vector<float> all(static_cast<std::size_t>(source.rows * source.cols)), values;
+    model.read_rows_f32(source, 0, source.rows, all);
+    const std::int64_t n_rows = tensor.rows.empty() ? source.rows : std::ssize(tensor.rows);
+    const std::int64_t n_cols = tensor.cols.empty() ? source.cols : std::ssize(tensor.cols);
+    for (std::int64_t row = 0; row < n_rows; ++row)
+        for (std::int64_t col = 0; col < n_cols; ++col) {
+            const std::int64_t from_row = tensor.rows.empty() ? row : tensor.rows[static_cast<std::size_t>(row)];
+            const std::int64_t from_col = tensor.cols.empty() ? col : tensor.cols[static_cast<std::size_t>(col)];
+            values.push_back(all[static_cast<std::size_t>(from_row * source.cols + from_col)]);
+        }
+    return values;
+}
+
+/// What compress writes without statistics, whole tensors at a time. Sources in F32, so that nothing is copied.
+inline void write_naively(const Model& model, const Recipe& recipe, const std::filesystem::path& path) {
+    const OutputLayout layout = lay_out(model, recipe, {.with_tokenizer = true});
+    GgufWriter file(path, layout.file, Overwrite::kReplace);
+    for (const OutputTensor& tensor : layout.tensors) {
+        const std::vector<float> values = naive_values(model, tensor);
+        std::vector<std::byte> stored(tensor.spec.bytes());
+        ggml_quantize_chunk(tensor.spec.type, values.data(), stored.data(), 0,
+                            std::ssize(values) / tensor.spec.dims[0], tensor.spec.dims[0], nullptr);
+        file.write(tensor.spec.name, stored);
+    }
+    file.finish();
+}
+
+}  // namespace plasticity::test
