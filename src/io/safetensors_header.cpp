@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "io/printable.h"
+#include "io/strict_json.h"
 
 namespace plasticity {
 namespace {
@@ -40,7 +41,7 @@ public:
     bool start_array(std::size_t);
     bool end_array();
     bool parse_error(std::size_t byte, const std::string&, const nlohmann::json::exception& problem) {
-        malformed(fmt::format("not valid JSON at byte {}: {}", byte, printable(problem.what())));
+        malformed(fmt::format("not valid JSON at byte {}: {}", byte, json_problem(problem.what())));
     }
 
     SafetensorsHeader take() { return std::move(header_); }

@@ -27,8 +27,14 @@ nlohmann::json parse_strict_json(std::string_view text, const std::string& where
     try {
         return nlohmann::json::parse(text, check);
     } catch (const nlohmann::json::exception& problem) {
-        throw Error(ErrorKind::kMalformed, fmt::format("{}: not valid JSON: {}", where, printable(problem.what())));
+        throw Error(ErrorKind::kMalformed, fmt::format("{}: not valid JSON: {}", where, json_problem(problem.what())));
     }
+}
+
+std::string json_problem(std::string_view what) {
+    constexpr std::size_t kMaxBytes = 300;  // the reason stands before the text it is about, which may be long
+    const std::size_t tag_end = what.find("] ");
+    return printable(tag_end == std::string_view::npos ? what : what.substr(tag_end + 2), kMaxBytes);
 }
 
 }  // namespace plasticity

@@ -12,4 +12,7 @@ namespace plasticity {
 /// @throws Error (kMalformed)
 nlohmann::json parse_strict_json(std::string_view text, const std::string& where, int max_depth = 32);
 
+/// What the JSON library said, fit for a message: its own tags off, a stranger's text escaped and cut.
+std::string json_problem(std::string_view what);
+
 }  // namespace plasticity
