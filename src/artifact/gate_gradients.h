@@ -35,14 +35,15 @@ struct GateGradients {
     double mean_loss = 0;           ///< nats per token, mean over examples
 
     /// [layer][query head]; Σ over examples. A layer without attention has an empty row.
-    std::vector<std::vector<double>> absolute_sums;      ///< Σ |g|
-    std::vector<std::vector<double>> signed_sums;        ///< Σ g
-    std::vector<std::vector<double>> moving_averages;    ///< EMA of |g| over examples, weight 0.1 on the newest
-    std::vector<std::int32_t> layer_kv_heads;            ///< [layer]
+    std::vector<std::vector<double>> absolute_sums;    ///< Σ |g|
+    std::vector<std::vector<double>> signed_sums;      ///< Σ g
+    std::vector<std::vector<double>> moving_averages;  ///< EMA of |g| over examples, weight 0.1 on the newest
+    std::vector<std::int32_t> layer_kv_heads;          ///< [layer]
 
     ScoreProvenance provenance;
 
     /// [layer][query head] in [0, 1]: Σ|g| / num_steps divided by the 99th percentile over all heads, clipped to 1.
+    /// The percentile lies linearly between the two nearest ranks, as numpy's does by default.
     std::vector<std::vector<double>> layer_scores() const;
 };
 
@@ -50,6 +51,8 @@ struct GateGradients {
 /// @throws Error (kUsage, kIo)
 void save_gate_gradients(const GateGradients& gradients, const std::filesystem::path& target, Overwrite overwrite);
 
+/// A file without schema_version is another trainer's: layer_scores, num_steps, model_name, num_heads and num_kv_heads
+/// are all it holds, and the scores stand for the means.
 /// @throws Error (kMissing; kMalformed: NaN, negative sums, ragged or missing arrays, unknown keys, a newer schema)
 GateGradients load_gate_gradients(const std::filesystem::path& path);
 

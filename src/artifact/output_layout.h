@@ -9,7 +9,7 @@
 
 namespace plasticity {
 
-/// One tensor of the output and where it comes from.
+/// One tensor of the output and where it comes from. A vector (norm, bias) has one row: its elements lie along `cols`.
 struct OutputTensor {
     const ModelTensor* source = nullptr;
     GgufTensorSpec spec;

@@ -19,8 +19,8 @@ namespace plasticity {
 /// What stays of one block's attention. Indices are the base model's.
 struct LayerTopology {
     std::int32_t layer_index = 0;
-    std::int32_t num_heads = 0;     ///< retained query heads
-    std::int32_t num_kv_heads = 0;  ///< retained KV groups
+    std::int32_t num_heads = 0;                          ///< retained query heads
+    std::int32_t num_kv_heads = 0;                       ///< retained KV groups
     std::vector<std::int32_t> retained_head_indices;     ///< ascending
     std::vector<std::int32_t> retained_kv_head_indices;  ///< ascending
     std::vector<double> head_scores;                     ///< of every query head of the base
@@ -42,7 +42,7 @@ struct Topology {
 struct QuantAssignment {
     std::string pattern;  ///< glob with `*` and `?`; `*` also spans dots
     ggml_type type = GGML_TYPE_F16;
-    std::string reason;   ///< with its numbers
+    std::string reason;  ///< with its numbers
     bool operator==(const QuantAssignment&) const = default;
 };
 
@@ -69,9 +69,9 @@ struct Recipe {
     std::optional<Device> device;  ///< nothing when a file size was asked for
     Budget budget;
     std::string base_model;
-    std::string base_model_sha256;   ///< as in the scores; empty when planned without
+    std::string base_model_sha256;  ///< as in the scores; empty when planned without
     std::string pipeline_version;
-    std::string policy;              ///< "tiers"
+    std::string policy;  ///< "tiers"
     std::int32_t context_length = 0;
     std::string kv_type = "f16";
     std::string output_architecture;  ///< "llama", "qwen2", "deci"
@@ -97,7 +97,8 @@ void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Over
 Recipe load_recipe(const std::filesystem::path& path);
 
 /// The recipe is for this model: layer and head counts agree, every matrix has an assignment, and each layer's retained
-/// query heads are spread evenly over its retained KV groups (attention maps query head h to KV group h / (heads / groups)).
+/// query heads are spread evenly over its retained KV groups (attention maps query head h to KV group h / (heads /
+/// groups)).
 /// @throws Error (kMalformed) with every problem found
 void require_recipe_fits(const Recipe& recipe, const Architecture& architecture, std::string_view where);
 

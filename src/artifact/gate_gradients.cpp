@@ -1,0 +1,214 @@
+#include "artifact/gate_gradients.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "artifact/json_text.h"
+#include "core/error.h"
+#include "io/strict_json.h"
+
+namespace plasticity {
+namespace {
+
+using Rows = std::vector<std::vector<double>>;
+
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{256} << 20;
+constexpr std::int64_t kMaxCount = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMaxHeads = 1 << 20;
+/// Printed and derived scores differ by rounding only.
+constexpr double kScoreTolerance = 1e-9;
+
+[[noreturn]] void malformed(std::string_view where, const std::string& problem) {
+    throw Error(ErrorKind::kMalformed, fmt::format("{}: {}", where, problem));
+}
+
+/// Linear between the two nearest ranks, as numpy's percentile.
+double percentile_99(std::vector<double> values) {
+    if (values.empty()) return 0;
+    std::sort(values.begin(), values.end());
+    const double rank = 0.99 * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(rank);
+    const std::size_t above = std::min(below + 1, values.size() - 1);
+    return values[below] + (rank - static_cast<double>(below)) * (values[above] - values[below]);
+}
+
+void require_shape(const Rows& rows, const Rows& like, std::string_view name, std::string_view where) {
+    if (rows.size() != like.size())
+        malformed(where, fmt::format("{} has {} layers; absolute_sums has {}", name, rows.size(), like.size()));
+    for (std::size_t layer = 0; layer < rows.size(); ++layer)
+        if (rows[layer].size() != like[layer].size())
+            malformed(where, fmt::format("{}: layer {} has {} heads; absolute_sums has {}", name, layer,
+                                         rows[layer].size(), like[layer].size()));
+}
+
+void require_values(const Rows& rows, double lowest, std::string_view name, std::string_view where) {
+    for (std::size_t layer = 0; layer < rows.size(); ++layer)
+        for (std::size_t head = 0; head < rows[layer].size(); ++head) {
+            const double value = rows[layer][head];
+            if (!std::isfinite(value) || value < lowest)
+                malformed(where, fmt::format("{}: layer {}, head {} is {}; expected a finite number{}", name, layer,
+                                             head, value, lowest == 0 ? " of at least 0" : ""));
+        }
+}
+
+void require_head_counts(const GateGradients& gradients, std::string_view where) {
+    const Rows& sums = gradients.absolute_sums;
+    if (sums.empty()) malformed(where, "no layers; expected at least one");
+    if (gradients.layer_kv_heads.size() != sums.size())
+        malformed(where, fmt::format("layer_kv_heads has {} layers; absolute_sums has {}",
+                                     gradients.layer_kv_heads.size(), sums.size()));
+    std::size_t most_heads = 0;
+    std::int32_t most_kv_heads = 0;
+    for (std::size_t layer = 0; layer < sums.size(); ++layer) {
+        const std::size_t heads = sums[layer].size();
+        const std::int32_t kv_heads = gradients.layer_kv_heads[layer];
+        const bool spread = heads == 0 ? kv_heads == 0 : kv_heads > 0 && heads % kv_heads == 0;
+        if (!spread)
+            malformed(where, fmt::format("layer {}: {} query heads on {} KV heads; expected a multiple", layer, heads,
+                                         kv_heads));
+        most_heads = std::max(most_heads, heads);
+        most_kv_heads = std::max(most_kv_heads, kv_heads);
+    }
+    if (gradients.num_heads < 0 || most_heads != static_cast<std::size_t>(gradients.num_heads) ||
+        most_kv_heads != gradients.num_kv_heads)
+        malformed(where, fmt::format("num_heads {} and num_kv_heads {}; the layers have {} and {}", gradients.num_heads,
+                                     gradients.num_kv_heads, most_heads, most_kv_heads));
+}
+
+void require_consistent(const GateGradients& gradients, std::string_view where) {
+    require_head_counts(gradients, where);
+    if (gradients.num_steps < 1) malformed(where, fmt::format("num_steps is {}; expected ≥ 1", gradients.num_steps));
+    if (!std::isfinite(gradients.mean_loss) || gradients.mean_loss < 0)
+        malformed(where, fmt::format("mean_loss is {}; expected a finite number ≥ 0", gradients.mean_loss));
+    require_shape(gradients.signed_sums, gradients.absolute_sums, "signed_sums", where);
+    require_shape(gradients.moving_averages, gradients.absolute_sums, "moving_averages", where);
+    require_values(gradients.absolute_sums, 0, "absolute_sums", where);
+    require_values(gradients.signed_sums, -std::numeric_limits<double>::max(), "signed_sums", where);
+    require_values(gradients.moving_averages, 0, "moving_averages", where);
+}
+
+void require_same_scores(const Rows& printed, const GateGradients& gradients, std::string_view where) {
+    require_shape(printed, gradients.absolute_sums, "layer_scores", where);
+    const Rows derived = gradients.layer_scores();
+    for (std::size_t layer = 0; layer < printed.size(); ++layer)
+        for (std::size_t head = 0; head < printed[layer].size(); ++head) {
+            const double a = printed[layer][head], b = derived[layer][head];
+            if (!(std::abs(a - b) <= kScoreTolerance * std::max(std::abs(a), std::abs(b))))
+                malformed(where, fmt::format("layer_scores: layer {}, head {} is {}; absolute_sums give {}. Was one of "
+                                             "them edited?",
+                                             layer, head, a, b));
+        }
+}
+
+/// Another trainer's file: scores are all it knows, so they stand for the means.
+void read_foreign(ObjectReader& reader, GateGradients& gradients) {
+    Rows scores = reader.number_rows("layer_scores");
+    for (std::size_t layer = 0; layer < scores.size(); ++layer)
+        if (scores[layer].size() != static_cast<std::size_t>(gradients.num_heads))
+            malformed(reader.where(), fmt::format("layer_scores: layer {} has {} heads; num_heads is {}", layer,
+                                                  scores[layer].size(), gradients.num_heads));
+    gradients.layer_kv_heads.assign(scores.size(), gradients.num_kv_heads);
+    gradients.moving_averages = scores;
+    gradients.signed_sums.resize(scores.size());
+    for (std::size_t layer = 0; layer < scores.size(); ++layer) {
+        gradients.signed_sums[layer].assign(scores[layer].size(), 0.0);
+        for (double& score : scores[layer]) score *= static_cast<double>(gradients.num_steps);
+    }
+    gradients.absolute_sums = std::move(scores);
+    reader.finish();
+    require_consistent(gradients, reader.where());
+}
+
+ScoreProvenance read_provenance(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where + ": provenance");
+    ScoreProvenance provenance;
+    provenance.model_sha256 = reader.text("model_sha256");
+    provenance.tokenizer_sha256 = reader.text("tokenizer_sha256");
+    provenance.data_sha256 = reader.text("data_sha256");
+    provenance.chunk = static_cast<std::int32_t>(reader.integer("chunk", 0, std::numeric_limits<std::int32_t>::max()));
+    provenance.precision = reader.text("precision");
+    provenance.program_version = reader.text("program_version");
+    reader.finish();
+    return provenance;
+}
+
+void read_own(ObjectReader& reader, GateGradients& gradients) {
+    reader.require_schema("schema_version", GateGradients::kSchemaVersion);
+    gradients.num_tokens = reader.integer("num_tokens", 0, kMaxCount);
+    gradients.mean_loss = reader.number("mean_loss");
+    gradients.layer_kv_heads = reader.integers("layer_kv_heads", 0);
+    gradients.absolute_sums = reader.number_rows("absolute_sums");
+    gradients.signed_sums = reader.number_rows("signed_sums");
+    gradients.moving_averages = reader.number_rows("moving_averages");
+    gradients.provenance = read_provenance(reader.value("provenance"), reader.where());
+    const bool has_scores = reader.has("layer_scores");
+    const Rows scores = has_scores ? reader.number_rows("layer_scores") : Rows{};
+    reader.finish();
+    require_consistent(gradients, reader.where());
+    if (has_scores) require_same_scores(scores, gradients, reader.where());
+}
+
+}  // namespace
+
+std::vector<std::vector<double>> GateGradients::layer_scores() const {
+    const double steps = static_cast<double>(std::max<std::int64_t>(num_steps, 1));
+    Rows scores = absolute_sums;
+    std::vector<double> all;
+    for (auto& row : scores)
+        for (double& score : row) {
+            score /= steps;
+            all.push_back(score);
+        }
+    const double scale = percentile_99(std::move(all));
+    for (auto& row : scores)
+        for (double& score :
+             row)  // a scale of 0: hardly any head ever saw a gradient; those that did are the critical ones
+            score = scale > 0 ? std::min(score / scale, 1.0) : (score > 0 ? 1.0 : 0.0);
+    return scores;
+}
+
+void save_gate_gradients(const GateGradients& gradients, const std::filesystem::path& target, Overwrite overwrite) {
+    require_consistent(gradients, "gate gradients to be saved to " + target.string());
+    nlohmann::ordered_json json;
+    json["schema_version"] = GateGradients::kSchemaVersion;
+    json["model_name"] = gradients.model_name;
+    json["num_heads"] = gradients.num_heads;
+    json["num_kv_heads"] = gradients.num_kv_heads;
+    json["num_steps"] = gradients.num_steps;
+    json["num_tokens"] = gradients.num_tokens;
+    json["mean_loss"] = gradients.mean_loss;
+    json["layer_kv_heads"] = gradients.layer_kv_heads;
+    json["layer_scores"] = gradients.layer_scores();
+    json["absolute_sums"] = gradients.absolute_sums;
+    json["signed_sums"] = gradients.signed_sums;
+    json["moving_averages"] = gradients.moving_averages;
+    auto& provenance = json["provenance"];
+    provenance["model_sha256"] = gradients.provenance.model_sha256;
+    provenance["tokenizer_sha256"] = gradients.provenance.tokenizer_sha256;
+    provenance["data_sha256"] = gradients.provenance.data_sha256;
+    provenance["chunk"] = gradients.provenance.chunk;
+    provenance["precision"] = gradients.provenance.precision;
+    provenance["program_version"] = gradients.provenance.program_version;
+    write_text_file(target, json_text(json), overwrite);
+}
+
+GateGradients load_gate_gradients(const std::filesystem::path& path) {
+    const auto json = parse_strict_json(read_text_file(path, kMaxFileBytes), path.string());
+    ObjectReader reader(json, path.string());
+    GateGradients gradients;
+    gradients.model_name = reader.text("model_name");
+    gradients.num_heads = static_cast<std::int32_t>(reader.integer("num_heads", 0, kMaxHeads));
+    gradients.num_kv_heads = static_cast<std::int32_t>(reader.integer("num_kv_heads", 0, kMaxHeads));
+    gradients.num_steps = reader.integer("num_steps", 1, kMaxCount);
+    if (reader.has("schema_version"))
+        read_own(reader, gradients);
+    else
+        read_foreign(reader, gradients);
+    return gradients;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,243 @@
+#include "artifact/output_layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <numeric>
+#include <optional>
+
+#include "core/error.h"
+#include "io/problem_list.h"
+#include "model/rope_layout.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::string_view kPrunedArchitecture = "deci";
+
+/// The order of a block's tensors in the file; what comes first is needed first.
+constexpr std::array kBlockOrder{TensorRole::kAttentionNorm,
+                                 TensorRole::kQuery,
+                                 TensorRole::kKey,
+                                 TensorRole::kValue,
+                                 TensorRole::kAttentionOutput,
+                                 TensorRole::kFeedForwardNorm,
+                                 TensorRole::kGate,
+                                 TensorRole::kUp,
+                                 TensorRole::kDown};
+
+struct FileType {
+    ggml_type type;
+    std::uint32_t number;
+};
+
+// `general.file_type` by the type that most bytes use. Only shown to people, so a K type stands for its plain mix.
+// Source: llama.cpp, include/llama.h, enum llama_ftype.
+constexpr std::array kFileTypes{
+    FileType{GGML_TYPE_F32, 0},     FileType{GGML_TYPE_F16, 1},    FileType{GGML_TYPE_Q4_0, 2},
+    FileType{GGML_TYPE_Q4_1, 3},    FileType{GGML_TYPE_Q8_0, 7},   FileType{GGML_TYPE_Q5_0, 8},
+    FileType{GGML_TYPE_Q5_1, 9},    FileType{GGML_TYPE_Q2_K, 10},  FileType{GGML_TYPE_Q3_K, 11},
+    FileType{GGML_TYPE_Q4_K, 14},   FileType{GGML_TYPE_Q5_K, 16},  FileType{GGML_TYPE_Q6_K, 18},
+    FileType{GGML_TYPE_IQ4_NL, 25}, FileType{GGML_TYPE_IQ3_S, 26}, FileType{GGML_TYPE_IQ4_XS, 30},
+    FileType{GGML_TYPE_BF16, 32},
+};
+constexpr std::uint32_t kGuessedFileType = 1024;  // "not specified" in the same enum
+
+RopeLayout rope_layout_of(std::string_view architecture) {
+    return architecture == "qwen2" ? RopeLayout::kNeox : RopeLayout::kNorm;
+}
+
+Architecture output_architecture(const Architecture& base, const Recipe& recipe) {
+    Architecture output = base;
+    if (recipe.prunes()) output.name = kPrunedArchitecture;
+    output.rope_layout = rope_layout_of(output.name);
+    for (std::size_t layer = 0; layer < output.layers.size(); ++layer) {
+        output.layers[layer].n_head = recipe.topology.layers[layer].num_heads;
+        output.layers[layer].n_head_kv = recipe.topology.layers[layer].num_kv_heads;
+    }
+    return output;
+}
+
+bool is_attention(TensorRole role) {
+    return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
+           role == TensorRole::kValue || role == TensorRole::kAttentionOutput;
+}
+
+/// Elements along the heads of a projection: which stay, and in which order of the output's RoPE layout.
+class HeadSelection {
+public:
+    HeadSelection(const Architecture& base, const Architecture& output, const LayerTopology& topology)
+        : base_(base), output_(output), topology_(topology) {}
+
+    std::vector<std::int64_t> query() const { return rotated(query_heads(), topology_.num_heads); }
+    std::vector<std::int64_t> key() const { return rotated(kv_heads(), topology_.num_kv_heads); }
+    std::vector<std::int64_t> value() const { return simplified(kv_heads(), geometry().n_head_kv); }
+    std::vector<std::int64_t> output_columns() const { return simplified(query_heads(), geometry().n_head); }
+
+private:
+    const LayerGeometry& geometry() const { return base_.layers[static_cast<std::size_t>(topology_.layer_index)]; }
+    std::vector<std::int64_t> query_heads() const {
+        return rows_of_heads(topology_.retained_head_indices, geometry().n_head, base_.head_dim);
+    }
+    std::vector<std::int64_t> kv_heads() const {
+        return rows_of_heads(topology_.retained_kv_head_indices, geometry().n_head_kv, base_.head_dim);
+    }
+    /// "All as they are" is the empty list.
+    std::vector<std::int64_t> simplified(std::vector<std::int64_t> kept, std::int32_t n_heads) const {
+        const bool all = kept.size() == static_cast<std::size_t>(n_heads) * static_cast<std::size_t>(base_.head_dim);
+        return all ? std::vector<std::int64_t>{} : kept;
+    }
+    std::vector<std::int64_t> rotated(const std::vector<std::int64_t>& kept, std::int32_t n_heads) const {
+        const auto order = rope_row_order(n_heads, base_.head_dim, base_.rope_layout, output_.rope_layout);
+        std::vector<std::int64_t> result(order.size());
+        for (std::size_t row = 0; row < order.size(); ++row) result[row] = kept[static_cast<std::size_t>(order[row])];
+        std::vector<std::int64_t> identity(result.size());
+        std::iota(identity.begin(), identity.end(), std::int64_t{0});
+        // A cut at the end leaves a prefix: it must still be listed, or nobody would know that it is one.
+        const bool all = topology_.num_heads == geometry().n_head && topology_.num_kv_heads == geometry().n_head_kv;
+        return all && result == identity ? std::vector<std::int64_t>{} : result;
+    }
+
+    const Architecture& base_;
+    const Architecture& output_;
+    const LayerTopology& topology_;
+};
+
+void select_heads(OutputTensor& tensor, const HeadSelection& heads) {
+    const TensorId& id = tensor.source->id;
+    // A bias is one row: its elements lie along the columns.
+    auto& along_rows = tensor.source->is_vector ? tensor.cols : tensor.rows;
+    if (id.role == TensorRole::kQuery) along_rows = heads.query();
+    if (id.role == TensorRole::kKey) along_rows = heads.key();
+    if (id.role == TensorRole::kValue) along_rows = heads.value();
+    if (id.role == TensorRole::kAttentionOutput && !id.is_bias) tensor.cols = heads.output_columns();
+}
+
+GgufTensorSpec spec_of(const OutputTensor& tensor, const Recipe& recipe) {
+    const ModelTensor& source = *tensor.source;
+    const std::int64_t rows = tensor.rows.empty() ? source.rows : static_cast<std::int64_t>(tensor.rows.size());
+    const std::int64_t cols = tensor.cols.empty() ? source.cols : static_cast<std::int64_t>(tensor.cols.size());
+    GgufTensorSpec spec;
+    spec.name = gguf_name(source.id);
+    spec.n_dims = source.is_vector ? 1 : 2;
+    spec.dims = {cols, rows, 1, 1};
+    // Vectors are a thousandth of the bytes and every rounding of them touches a whole channel.
+    spec.type = source.is_vector ? GGML_TYPE_F32 : recipe.assignment_for(hf_name(source.id))->type;
+    return spec;
+}
+
+void check_blocks(const GgufTensorSpec& spec, ProblemList& problems) {
+    const std::int64_t block = ggml_blck_size(spec.type);
+    if (spec.dims[0] % block != 0)
+        problems.add(
+            fmt::format("{}: rows of {} do not divide into blocks of {} ({}); choose a type with smaller blocks",
+                        spec.name, spec.dims[0], block, ggml_type_name(spec.type)));
+}
+
+/// Sources in the order of the output.
+std::vector<const ModelTensor*> ordered_sources(const Model& model, const Recipe& recipe) {
+    const auto rank = [](const ModelTensor* tensor) {
+        const auto place = std::find(kBlockOrder.begin(), kBlockOrder.end(), tensor->id.role) - kBlockOrder.begin();
+        int part = 0;  // embedding
+        if (tensor->id.role == TensorRole::kRopeFrequencies) part = 1;
+        if (tensor->id.layer >= 0) part = 2;
+        if (tensor->id.role == TensorRole::kOutputNorm) part = 3;
+        if (tensor->id.role == TensorRole::kOutput) part = 4;
+        return std::array<std::int64_t, 4>{part, tensor->id.layer, place, tensor->id.is_bias};
+    };
+    std::vector<const ModelTensor*> sources;
+    for (const ModelTensor& tensor : model.tensors()) {
+        const bool in_attention = tensor.id.layer >= 0 && is_attention(tensor.id.role);
+        if (in_attention && recipe.topology.layers[static_cast<std::size_t>(tensor.id.layer)].num_heads == 0) continue;
+        sources.push_back(&tensor);
+    }
+    std::stable_sort(sources.begin(), sources.end(), [&](auto* a, auto* b) { return rank(a) < rank(b); });
+    return sources;
+}
+
+std::uint32_t file_type_of(const std::vector<OutputTensor>& tensors) {
+    std::map<ggml_type, std::uint64_t> bytes;
+    for (const OutputTensor& tensor : tensors) bytes[tensor.spec.type] += tensor.spec.bytes();
+    const auto most =
+        std::max_element(bytes.begin(), bytes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+    for (const FileType& known : kFileTypes)
+        if (most != bytes.end() && known.type == most->first) return known.number;
+    return kGuessedFileType;
+}
+
+void add_general(const Model& model, const OutputLayout& layout, GgufMetadata& metadata) {
+    metadata.set("general.architecture", layout.architecture.name);
+    metadata.set("general.type", std::string("model"));
+    for (const auto& [key, value] : model.general().entries())
+        if (key != "general.architecture" && key != "general.alignment") metadata.set(key, value);
+    metadata.set("general.file_type", file_type_of(layout.tensors));
+    const bool quantised = std::any_of(layout.tensors.begin(), layout.tensors.end(),
+                                       [](const OutputTensor& tensor) { return ggml_is_quantized(tensor.spec.type); });
+    metadata.erase("general.quantization_version");
+    if (quantised) metadata.set("general.quantization_version", std::uint32_t{GGML_QNT_VERSION});
+}
+
+void add_continuum(const Recipe& recipe, GgufMetadata& metadata) {
+    std::vector<std::int32_t> heads, kv_heads;
+    std::vector<float> scores;
+    for (const LayerTopology& layer : recipe.topology.layers) {
+        heads.push_back(layer.num_heads);
+        kv_heads.push_back(layer.num_kv_heads);
+        for (std::int32_t head = 0; head < recipe.topology.original_num_heads; ++head) {
+            const auto index = static_cast<std::size_t>(head);  // layers with fewer heads than others: 0 for the rest
+            scores.push_back(index < layer.head_scores.size() ? static_cast<float>(layer.head_scores[index]) : 0.0f);
+        }
+    }
+    metadata.set("continuum.compression_recipe", recipe_to_json(recipe));
+    metadata.set("continuum.per_layer_head_counts", GgufArray(std::move(heads)));
+    metadata.set("continuum.per_layer_kv_head_counts", GgufArray(std::move(kv_heads)));
+    metadata.set("continuum.utilization_scores", GgufArray(std::move(scores)));
+}
+
+}  // namespace
+
+OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options) {
+    require_recipe_fits(recipe, model.architecture(), "recipe");
+    ProblemList problems("recipe");
+    OutputLayout layout;
+    layout.architecture = output_architecture(model.architecture(), recipe);
+    if (recipe.output_architecture != layout.architecture.name)
+        problems.add(fmt::format("outputArchitecture is \"{}\"; this topology of a {} model is written as \"{}\"",
+                                 recipe.output_architecture, model.architecture().name, layout.architecture.name));
+
+    for (const ModelTensor* source : ordered_sources(model, recipe)) {
+        OutputTensor tensor;
+        tensor.source = source;
+        if (source->id.layer >= 0)
+            select_heads(tensor, {model.architecture(), layout.architecture,
+                                  recipe.topology.layers[static_cast<std::size_t>(source->id.layer)]});
+        tensor.spec = spec_of(tensor, recipe);
+        check_blocks(tensor.spec, problems);
+        layout.tensors.push_back(std::move(tensor));
+    }
+    problems.throw_if_any();
+
+    add_general(model, layout, layout.file.metadata);
+    write_architecture(layout.architecture, layout.file.metadata);
+    if (options.with_tokenizer)
+        for (const auto& [key, value] : model.tokenizer().entries()) layout.file.metadata.set(key, value);
+    add_continuum(recipe, layout.file.metadata);
+    for (const OutputTensor& tensor : layout.tensors) layout.file.tensors.push_back(tensor.spec);
+    return layout;
+}
+
+std::uint64_t kv_cache_bytes(const Architecture& architecture, std::int32_t context_length, ggml_type kv_type) {
+    const std::uint64_t type_bytes = ggml_type_size(kv_type);
+    const auto block = static_cast<std::uint64_t>(ggml_blck_size(kv_type));
+    std::uint64_t bytes = 0;
+    for (const LayerGeometry& layer : architecture.layers) {
+        const auto elements =
+            static_cast<std::uint64_t>(layer.n_head_kv) * static_cast<std::uint64_t>(architecture.head_dim);
+        bytes += 2 * static_cast<std::uint64_t>(context_length) * ((elements + block - 1) / block) * type_bytes;
+    }
+    return bytes;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,224 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "artifact/json_text.h"
+#include "artifact/recipe.h"
+#include "artifact/type_names.h"
+#include "core/error.h"
+#include "io/strict_json.h"
+
+namespace plasticity {
+namespace {
+
+using Json = nlohmann::ordered_json;  // written in the order in which it is filled
+using Parsed = nlohmann::json;
+
+constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
+constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
+constexpr double kGb = 1e9;
+
+Json topology_json(const Topology& topology) {
+    Json json;
+    json["baseModel"] = topology.base_model;
+    json["originalNumHeads"] = topology.original_num_heads;
+    json["originalNumKvHeads"] = topology.original_num_kv_heads;
+    json["headDim"] = topology.head_dim;
+    json["parameterReduction"] = topology.parameter_reduction;
+    json["precisionProfile"] = topology.precision_profile;
+    json["layers"] = Json::array();
+    for (const LayerTopology& layer : topology.layers) {
+        Json item;
+        item["layerIndex"] = layer.layer_index;
+        item["numHeads"] = layer.num_heads;
+        item["numKvHeads"] = layer.num_kv_heads;
+        item["retainedHeadIndices"] = layer.retained_head_indices;
+        item["retainedKvHeadIndices"] = layer.retained_kv_head_indices;
+        item["headScores"] = layer.head_scores;
+        json["layers"].push_back(std::move(item));
+    }
+    return json;
+}
+
+Json budget_json(const Budget& budget) {
+    Json json;
+    json["embeddingBytes"] = budget.embedding_bytes;
+    json["attentionBytes"] = budget.attention_bytes;
+    json["mlpBytes"] = budget.mlp_bytes;
+    json["normBytes"] = budget.norm_bytes;
+    json["kvCacheMaxBytes"] = budget.kv_cache_max_bytes;
+    json["computeBytes"] = budget.compute_bytes;
+    json["totalBytes"] = budget.total_bytes;
+    json["fileBytes"] = budget.file_bytes;
+    json["limitBytes"] = budget.limit_bytes;
+    return json;
+}
+
+Json device_json(const std::optional<Device>& device) {
+    if (!device) return nullptr;
+    Json json;
+    json["label"] = device->label;
+    json["memoryGb"] = static_cast<double>(device->memory_bytes) / kGb;
+    json["reservedGb"] = static_cast<double>(device->reserved_bytes) / kGb;
+    return json;
+}
+
+std::uint64_t read_gb(ObjectReader& reader, std::string_view key) {
+    const double gb = reader.number(key);
+    if (!(gb >= 0 && gb <= 1e6)) reader.fail(key, fmt::format("is {}; expected 0 to 1000000", gb));
+    return static_cast<std::uint64_t>(std::llround(gb * kGb));
+}
+
+std::optional<Device> read_device(const Parsed& json, const std::string& where) {
+    if (json.is_null()) return std::nullopt;
+    ObjectReader reader(json, where + ": deviceSpec");
+    Device device;
+    device.label = reader.text("label");
+    device.memory_bytes = read_gb(reader, "memoryGb");
+    device.reserved_bytes = read_gb(reader, "reservedGb");
+    if (device.reserved_bytes > device.memory_bytes) reader.fail("reservedGb", "is more than memoryGb");
+    reader.finish();
+    return device;
+}
+
+Budget read_budget(const Parsed& json, const std::string& where) {
+    ObjectReader reader(json, where + ": budget");
+    const auto bytes = [&](std::string_view key) {
+        return static_cast<std::uint64_t>(reader.integer(key, 0, kMaxBytes));
+    };
+    Budget budget;
+    budget.embedding_bytes = bytes("embeddingBytes");
+    budget.attention_bytes = bytes("attentionBytes");
+    budget.mlp_bytes = bytes("mlpBytes");
+    budget.norm_bytes = bytes("normBytes");
+    budget.kv_cache_max_bytes = bytes("kvCacheMaxBytes");
+    budget.compute_bytes = bytes("computeBytes");
+    budget.total_bytes = bytes("totalBytes");
+    budget.file_bytes = bytes("fileBytes");
+    budget.limit_bytes = bytes("limitBytes");
+    reader.finish();
+    return budget;
+}
+
+void require_ascending(const ObjectReader& reader, std::string_view key, const std::vector<std::int32_t>& indices) {
+    for (std::size_t i = 1; i < indices.size(); ++i)
+        if (indices[i] <= indices[i - 1])
+            reader.fail(key, fmt::format("has {} after {}; expected ascending indices", indices[i], indices[i - 1]));
+}
+
+LayerTopology read_layer(const Parsed& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    LayerTopology layer;
+    layer.layer_index = static_cast<std::int32_t>(reader.integer("layerIndex", 0, kMaxInt));
+    layer.num_heads = static_cast<std::int32_t>(reader.integer("numHeads", 0, kMaxInt));
+    layer.num_kv_heads = static_cast<std::int32_t>(reader.integer("numKvHeads", 0, kMaxInt));
+    layer.retained_head_indices = reader.integers("retainedHeadIndices", 0);
+    layer.retained_kv_head_indices = reader.integers("retainedKvHeadIndices", 0);
+    layer.head_scores = reader.numbers("headScores");
+    require_ascending(reader, "retainedHeadIndices", layer.retained_head_indices);
+    require_ascending(reader, "retainedKvHeadIndices", layer.retained_kv_head_indices);
+    for (const double score : layer.head_scores)
+        if (score < 0) reader.fail("headScores", fmt::format("holds {}; expected at least 0", score));
+    reader.finish();
+    return layer;
+}
+
+Topology read_topology(const Parsed& json, const std::string& where) {
+    ObjectReader reader(json, where + ": topology");
+    Topology topology;
+    topology.base_model = reader.text("baseModel");
+    topology.original_num_heads = static_cast<std::int32_t>(reader.integer("originalNumHeads", 0, kMaxInt));
+    topology.original_num_kv_heads = static_cast<std::int32_t>(reader.integer("originalNumKvHeads", 0, kMaxInt));
+    topology.head_dim = static_cast<std::int32_t>(reader.integer("headDim", 1, kMaxInt));
+    topology.parameter_reduction = reader.number("parameterReduction");
+    if (topology.parameter_reduction < 0 || topology.parameter_reduction > 1)
+        reader.fail("parameterReduction", fmt::format("is {}; expected 0 to 1", topology.parameter_reduction));
+    topology.precision_profile = reader.text("precisionProfile");
+    const Parsed& layers = reader.value("layers");
+    if (!layers.is_array()) reader.fail("layers", "is no array");
+    for (const Parsed& layer : layers)
+        topology.layers.push_back(
+            read_layer(layer, fmt::format("{}: layers[{}]", reader.where(), topology.layers.size())));
+    reader.finish();
+    return topology;
+}
+
+QuantAssignment read_assignment(const Parsed& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    QuantAssignment assignment;
+    assignment.pattern = reader.text("pattern");
+    const std::string name = reader.text("quantType");
+    const auto type = parse_weight_type(name);
+    if (!type) reader.fail("quantType", fmt::format("is \"{}\"; expected one of {}", name, weight_type_names()));
+    assignment.type = *type;
+    assignment.reason = reader.text("reason");
+    reader.finish();
+    return assignment;
+}
+
+}  // namespace
+
+std::string recipe_to_json(const Recipe& recipe) {
+    Json json;
+    json["schemaVersion"] = Recipe::kSchemaVersion;
+    json["pipelineVersion"] = recipe.pipeline_version;
+    json["policy"] = recipe.policy;
+    json["baseModel"] = recipe.base_model;
+    json["baseModelSha256"] = recipe.base_model_sha256;
+    json["outputArchitecture"] = recipe.output_architecture;
+    json["stock"] = recipe.stock;
+    json["stockReason"] = recipe.stock_reason;
+    json["deviceSpec"] = device_json(recipe.device);
+    json["contextLength"] = recipe.context_length;
+    json["kvType"] = recipe.kv_type;
+    json["budget"] = budget_json(recipe.budget);
+    json["topology"] = topology_json(recipe.topology);
+    json["tensorQuantMap"] = Json::array();
+    for (const QuantAssignment& assignment : recipe.tensor_quant_map) {
+        Json item;
+        item["pattern"] = assignment.pattern;
+        item["quantType"] = ggml_type_name(assignment.type);
+        item["reason"] = assignment.reason;
+        json["tensorQuantMap"].push_back(std::move(item));
+    }
+    return json_text(json);
+}
+
+Recipe recipe_from_json(std::string_view text, std::string_view where) {
+    const Parsed json = parse_strict_json(text, std::string(where));
+    ObjectReader reader(json, std::string(where));
+    reader.require_schema("schemaVersion", Recipe::kSchemaVersion);
+    Recipe recipe;
+    recipe.pipeline_version = reader.text("pipelineVersion");
+    recipe.policy = reader.text("policy");
+    recipe.base_model = reader.text("baseModel");
+    recipe.base_model_sha256 = reader.text("baseModelSha256");
+    recipe.output_architecture = reader.text("outputArchitecture");
+    recipe.stock = reader.boolean("stock");
+    recipe.stock_reason = reader.text("stockReason");
+    recipe.device = read_device(reader.value("deviceSpec"), reader.where());
+    recipe.context_length = static_cast<std::int32_t>(reader.integer("contextLength", 1, kMaxInt));
+    recipe.kv_type = reader.text("kvType");
+    recipe.budget = read_budget(reader.value("budget"), reader.where());
+    recipe.topology = read_topology(reader.value("topology"), reader.where());
+    const Parsed& assignments = reader.value("tensorQuantMap");
+    if (!assignments.is_array()) reader.fail("tensorQuantMap", "is no array");
+    for (const Parsed& assignment : assignments)
+        recipe.tensor_quant_map.push_back(
+            read_assignment(assignment, fmt::format("{}: tensorQuantMap[{}]", where, recipe.tensor_quant_map.size())));
+    reader.finish();
+    return recipe;
+}
+
+void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite) {
+    write_text_file(target, recipe_to_json(recipe), overwrite);
+}
+
+Recipe load_recipe(const std::filesystem::path& path) {
+    return recipe_from_json(read_text_file(path, kMaxFileBytes), path.string());
+}
+
+}  // namespace plasticity

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "artifact/recipe.h"
+#include "model/architecture.h"
+#include "plasticity/plan.h"
+
+namespace plasticity {
+
+/// What stays of one block's attention. Stock attention maps query head h to KV group h / (heads / groups), so all
+/// living groups keep the same number of query heads: each its best-scored ones.
+struct LayerHeads {
+    std::vector<double> scores;  ///< of every query head of the base
+    std::int32_t base_groups = 0;
+    std::vector<std::int32_t> groups;  ///< living KV groups, ascending
+    std::int32_t heads_per_group = 0;  ///< query heads that each living group keeps
+
+    std::int32_t group_size() const;  ///< query heads of a group in the base
+    std::int32_t n_heads() const { return static_cast<std::int32_t>(groups.size()) * heads_per_group; }
+    /// Query heads of a group that stay, best first; of equal ones the lower index stays.
+    std::vector<std::int32_t> kept_of(std::int32_t group) const;
+    std::vector<std::int32_t> kept() const;  ///< ascending
+    double mean_kept_score() const;          ///< 0 for a block without attention
+    double mean_score() const;               ///< over all heads of the base
+};
+
+/// The least that can be removed at once: one query head of every living group, or one whole group.
+struct PruneUnit {
+    std::size_t layer = 0;
+    std::optional<std::int32_t> group;  ///< nothing: the worst head of every living group
+    std::int32_t heads = 0;             ///< query heads that go
+    double cost = 0;                    ///< their mean score
+};
+
+/// The heads of a model while they are being pruned. At least 2 KV groups and 4 query heads stay in every block that
+/// has as many.
+class HeadPruning {
+public:
+    /// @param scores  [layer][query head]; the caller has checked the shape
+    HeadPruning(const Architecture& architecture, const std::vector<std::vector<double>>& scores);
+
+    /// Removes heads scored below 0.1; a KV group dies only when all its heads are below.
+    void prune_by_tiers();
+    /// Removes the n groups with the smallest sums of scores in every block. @throws Error (kUsage) when fewer may go
+    void prune_groups(std::int32_t n);
+    /// Removes about `share` of all query heads, cheapest units first. @throws Error (kUsage) when fewer may go
+    void prune_share(double share);
+
+    /// The unit with the lowest mean score that may go; nothing when every block is at its minimum.
+    std::optional<PruneUnit> cheapest_unit() const;
+    void remove(const PruneUnit& unit);
+
+    const std::vector<LayerHeads>& layers() const { return layers_; }
+    std::int64_t n_heads() const;
+    std::int64_t base_heads() const;
+    bool prunes() const { return n_heads() < base_heads(); }
+    Architecture pruned(const Architecture& base) const;  ///< geometry only
+    std::vector<LayerTopology> topology() const;
+
+private:
+    std::vector<PruneUnit> units() const;
+
+    std::vector<LayerHeads> layers_;
+};
+
+/// Heads that stay, by what the user asked for. @throws Error (kUsage)
+HeadPruning choose_heads(const Architecture& architecture, const std::vector<std::vector<double>>& scores,
+                         const PruneRequest& request);
+
+}  // namespace plasticity

@@ -1,0 +1,106 @@
+#include "plan/matrix_choice.h"
+
+#include <cmath>
+
+#include "artifact/type_names.h"
+
+namespace plasticity {
+namespace {
+
+bool is_attention(TensorRole role) {
+    return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
+           role == TensorRole::kValue || role == TensorRole::kAttentionOutput;
+}
+
+/// The score that decides a matrix's tier: of the heads it still serves, of the whole block for the feed-forward part,
+/// and the highest for what every token passes.
+double score_of(const TensorId& id, const HeadPruning& heads, double mean_of_model) {
+    if (id.layer < 0) return 1;
+    const LayerHeads& layer = heads.layers()[static_cast<std::size_t>(id.layer)];
+    if (layer.scores.empty()) return mean_of_model;  // a block without attention says nothing about itself
+    return is_attention(id.role) ? layer.mean_kept_score() : layer.mean_score();
+}
+
+double mean_of_model(const HeadPruning& heads) {
+    double sum = 0;
+    for (const LayerHeads& layer : heads.layers()) sum += layer.mean_score() * static_cast<double>(layer.scores.size());
+    return heads.base_heads() > 0 ? sum / static_cast<double>(heads.base_heads()) : 1;
+}
+
+MatrixChoice start_choice(const ModelTensor& tensor, TensorShape shape, double score, const PlanGoal& goal) {
+    MatrixChoice choice;
+    choice.id = tensor.id;
+    choice.rows = shape.rows;
+    choice.cols = shape.cols;
+    choice.mean_score = score;
+    choice.tier = tier_of(score);
+    choice.sensitivity = role_sensitivity(tensor.id.role) * (tensor.id.layer < 0 ? 1.0 : score_sensitivity(score));
+    if (const TypeOverride* wanted = goal.override_for(gguf_name(tensor.id))) {
+        choice.ladder = {wanted->type};
+        choice.override_pattern = wanted->pattern;
+    } else {
+        choice.ladder = type_ladder(shape.cols, goal.floor);
+    }
+    choice.start = choice.level = start_level(choice.ladder, choice.tier);
+    return choice;
+}
+
+}  // namespace
+
+double MatrixChoice::damage_at(std::size_t at) const {
+    return predicted_damage(sensitivity, parameters(), ladder[at]);
+}
+
+double predicted_damage(double sensitivity, std::int64_t parameters, ggml_type type) {
+    return sensitivity * static_cast<double>(parameters) * std::exp2(-2.0 * bits_per_weight(type));
+}
+
+double role_sensitivity(TensorRole role) {
+    switch (role) {
+        case TensorRole::kValue:
+            return 2.0;
+        case TensorRole::kAttentionOutput:
+            return 1.5;
+        case TensorRole::kDown:
+            return 1.3;
+        case TensorRole::kOutput:
+            return 1.3;
+        case TensorRole::kGate:
+            return 0.8;
+        case TensorRole::kUp:
+            return 0.8;
+        default:
+            return 1.0;
+    }
+}
+
+double score_sensitivity(double mean_score) {
+    return 0.5 + mean_score;
+}
+
+TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim) {
+    TensorShape shape{tensor.rows, tensor.cols};
+    if (tensor.id.layer < 0 || !is_attention(tensor.id.role)) return shape;
+    const LayerHeads& layer = heads.layers()[static_cast<std::size_t>(tensor.id.layer)];
+    if (layer.n_heads() == 0) return {0, 0};
+    const std::int64_t query = std::int64_t{layer.n_heads()} * head_dim;
+    const std::int64_t key = static_cast<std::int64_t>(layer.groups.size()) * head_dim;
+    std::int64_t& along_heads = tensor.is_vector ? shape.cols : shape.rows;  // a bias is one row
+    if (tensor.id.role == TensorRole::kQuery) along_heads = query;
+    if (tensor.id.role == TensorRole::kKey || tensor.id.role == TensorRole::kValue) along_heads = key;
+    if (tensor.id.role == TensorRole::kAttentionOutput && !tensor.id.is_bias) shape.cols = query;
+    return shape;
+}
+
+std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal) {
+    const double overall = mean_of_model(heads);
+    std::vector<MatrixChoice> choices;
+    for (const ModelTensor& tensor : model.tensors()) {
+        if (tensor.is_vector) continue;
+        const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
+        if (shape.rows > 0) choices.push_back(start_choice(tensor, shape, score_of(tensor.id, heads, overall), goal));
+    }
+    return choices;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <ggml.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+#include "plan/head_pruning.h"
+#include "plan/request.h"
+#include "plan/tiers.h"
+
+namespace plasticity {
+
+/// One matrix of the output, the types it may have and the one it has now.
+struct MatrixChoice {
+    TensorId id;
+    std::int64_t rows = 0;
+    std::int64_t cols = 0;
+    std::vector<ggml_type> ladder;  ///< most bits first; one entry where the user insists on a type
+    std::size_t start = 0;          ///< where the tier begins in the ladder
+    std::size_t level = 0;          ///< where it is now
+    double sensitivity = 1;
+    Tier tier = Tier::kHigh;
+    double mean_score = 0;         ///< of the heads that the tier was derived from
+    std::string override_pattern;  ///< of --tensor-type; empty: none
+
+    ggml_type type() const { return ladder[level]; }
+    bool can_demote() const { return level + 1 < ladder.size(); }
+    bool can_promote() const { return level > 0; }
+    std::int64_t parameters() const { return rows * cols; }
+    std::uint64_t bytes_at(std::size_t at) const {
+        return ggml_row_size(ladder[at], cols) * static_cast<std::uint64_t>(rows);
+    }
+    std::uint64_t bytes() const { return bytes_at(level); }
+    double damage_at(std::size_t at) const;
+    double damage() const { return damage_at(level); }
+};
+
+/// Predicted damage of a matrix: sensitivity · parameters · 4^(−bits per weight).
+///
+/// A heuristic, in no unit, good for comparing choices within one plan: the error power of a uniform quantiser falls by
+/// 4 with each bit, errors of weights add up, and the sensitivities below are set by hand. A policy that measures
+/// damage (output Fisher and input moments) replaces it.
+double predicted_damage(double sensitivity, std::int64_t parameters, ggml_type type);
+
+/// How much an error in this matrix matters beside others of its block. Value, output and down projections write into
+/// the residual stream without a softmax or a gate in between that would dampen errors.
+double role_sensitivity(TensorRole role);
+
+/// The same by the mean score of the heads that the matrix serves: 0.5 for unused blocks to 1.5 for the most critical.
+double score_sensitivity(double mean_score);
+
+/// Every matrix of the output at its tier's start type, in the order of the model's tensors.
+/// Shapes are those after pruning, from which the ladder follows: fewer heads are fewer columns of o.
+std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal);
+
+/// Rows and columns of a tensor of `model` once heads are pruned; rows 0 when it is left out.
+struct TensorShape {
+    std::int64_t rows = 0;
+    std::int64_t cols = 0;
+};
+TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim);
+
+}  // namespace plasticity

@@ -1,0 +1,132 @@
+#include "plan/recipe_draft.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "artifact/output_layout.h"
+#include "plan/assignments.h"
+#include "plan/memory.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::string_view kPipelineVersion = "0.1.0";
+
+std::uint64_t& part_of(Budget& budget, TensorRole role) {
+    switch (role) {
+        case TensorRole::kTokenEmbedding:
+        case TensorRole::kOutput:
+            return budget.embedding_bytes;
+        case TensorRole::kQuery:
+        case TensorRole::kKey:
+        case TensorRole::kValue:
+        case TensorRole::kAttentionOutput:
+            return budget.attention_bytes;
+        case TensorRole::kGate:
+        case TensorRole::kUp:
+        case TensorRole::kDown:
+            return budget.mlp_bytes;
+        default:
+            return budget.norm_bytes;
+    }
+}
+
+/// "tiers: 12 high, 10 medium, 2 low": layers by the tier of their attention.
+std::string precision_profile(const HeadPruning& heads) {
+    std::array<int, 4> counts{};
+    for (const LayerHeads& layer : heads.layers())
+        if (!layer.scores.empty()) ++counts[static_cast<std::size_t>(tier_of(layer.mean_kept_score()))];
+    std::string profile;
+    for (int tier = 3; tier >= 0; --tier)
+        if (counts[static_cast<std::size_t>(tier)] > 0)
+            profile += fmt::format("{}{} {}", profile.empty() ? "tiers: " : ", ",
+                                   counts[static_cast<std::size_t>(tier)], tier_name(static_cast<Tier>(tier)));
+    return profile.empty() ? "tiers: no attention" : profile;
+}
+
+Topology topology_of(const PlanInputs& inputs, const HeadPruning& heads) {
+    const Architecture& base = inputs.model.architecture();
+    Topology topology;
+    topology.base_model = base.model_name;
+    topology.layers = heads.topology();
+    for (const LayerGeometry& layer : base.layers) {
+        topology.original_num_heads = std::max(topology.original_num_heads, layer.n_head);
+        topology.original_num_kv_heads = std::max(topology.original_num_kv_heads, layer.n_head_kv);
+    }
+    topology.head_dim = base.head_dim;
+    std::int64_t base_parameters = 0;
+    for (const ModelTensor& tensor : inputs.model.tensors()) base_parameters += tensor.rows * tensor.cols;
+    const double kept =
+        static_cast<double>(output_parameters(inputs.model, heads)) / static_cast<double>(base_parameters);
+    topology.parameter_reduction = 1 - kept;
+    topology.precision_profile = precision_profile(heads);
+    return topology;
+}
+
+void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning& heads) {
+    recipe.output_architecture = heads.prunes() ? "deci" : base.name;
+    recipe.stock = recipe.output_architecture != "deci" || base.n_rot == base.head_dim;
+    if (!recipe.stock)
+        recipe.stock_reason = fmt::format("stock deci rotates whole heads; this model rotates {} of {} dimensions",
+                                          base.n_rot, base.head_dim);
+    else if (heads.prunes())
+        recipe.stock_reason = "written as deci, whose stock loader takes head counts per layer";
+    else
+        recipe.stock_reason = fmt::format("nothing is pruned: written as {}", base.name);
+}
+
+}  // namespace
+
+std::int64_t output_parameters(const Model& model, const HeadPruning& heads) {
+    std::int64_t parameters = 0;
+    for (const ModelTensor& tensor : model.tensors()) {
+        const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
+        parameters += shape.rows * shape.cols;
+    }
+    return parameters;
+}
+
+std::uint64_t limit_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
+    if (inputs.goal.device) return inputs.goal.device->effective_bytes();
+    if (inputs.goal.target_bytes) return *inputs.goal.target_bytes;
+    const auto parameters = static_cast<double>(output_parameters(inputs.model, heads));
+    return static_cast<std::uint64_t>(std::floor(*inputs.goal.target_bits_per_weight * parameters / 8));
+}
+
+Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
+    const Architecture pruned = heads.pruned(inputs.model.architecture());
+    Budget budget;
+    for (const MatrixChoice& choice : choices) part_of(budget, choice.id.role) += choice.bytes();
+    for (const ModelTensor& tensor : inputs.model.tensors()) {
+        if (!tensor.is_vector) continue;
+        const TensorShape shape = pruned_shape(tensor, heads, pruned.head_dim);
+        part_of(budget, tensor.id.role) += sizeof(float) * static_cast<std::uint64_t>(shape.rows * shape.cols);
+    }
+    budget.kv_cache_max_bytes = kv_cache_bytes(pruned, inputs.goal.context_length, inputs.goal.kv_type);
+    budget.compute_bytes = compute_bytes(pruned, inputs.goal.context_length);
+    budget.total_bytes = budget.embedding_bytes + budget.attention_bytes + budget.mlp_bytes + budget.norm_bytes +
+                         budget.kv_cache_max_bytes + budget.compute_bytes;
+    budget.limit_bytes = limit_bytes(inputs, heads);
+    return budget;
+}
+
+Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
+    Recipe recipe;
+    recipe.topology = topology_of(inputs, heads);
+    recipe.tensor_quant_map = assignments_of(choices, heads);
+    recipe.device = inputs.goal.device;
+    recipe.budget = budget_of(inputs, heads, choices);
+    recipe.base_model = inputs.model.architecture().model_name;
+    recipe.base_model_sha256 = inputs.scores.provenance.model_sha256;
+    recipe.pipeline_version = kPipelineVersion;
+    recipe.policy = "tiers";
+    recipe.context_length = inputs.goal.context_length;
+    recipe.kv_type = inputs.goal.kv_type_name;
+    describe_output(recipe, inputs.model.architecture(), heads);
+    return recipe;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "artifact/gate_gradients.h"
+#include "artifact/recipe.h"
+#include "plan/head_pruning.h"
+#include "plan/matrix_choice.h"
+#include "plan/request.h"
+
+namespace plasticity {
+
+/// What a plan is made from.
+struct PlanInputs {
+    const Model& model;
+    const GateGradients& scores;
+    const PlanGoal& goal;
+};
+
+/// Parameters of the output: every weight, vectors included.
+std::int64_t output_parameters(const Model& model, const HeadPruning& heads);
+
+/// The bound of this plan: the device's effective memory, the target size, or target bits times parameters.
+std::uint64_t limit_bytes(const PlanInputs& inputs, const HeadPruning& heads);
+
+/// Run-time memory and bytes by part, all but file_bytes.
+Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices);
+
+/// The recipe that says what `heads` and `choices` hold, with reasons. budget.file_bytes is left 0.
+Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices);
+
+}  // namespace plasticity

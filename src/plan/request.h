@@ -1,0 +1,45 @@
+#pragma once
+
+#include <ggml.h>
+
+#include <cstdint>
+#include <optional>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifact/device.h"
+#include "model/architecture.h"
+#include "plasticity/plan.h"
+
+namespace plasticity {
+
+/// A type that the user insists on for some tensors.
+struct TypeOverride {
+    std::string pattern;
+    std::regex regex;  ///< over GGUF names, found anywhere in them, as llama-quantize's --tensor-type
+    ggml_type type = GGML_TYPE_F16;
+};
+
+/// PlanOptions, checked and turned into what the policy works with.
+struct PlanGoal {
+    std::optional<Device> device;
+    std::optional<std::uint64_t> target_bytes;
+    std::optional<double> target_bits_per_weight;
+    std::int32_t context_length = 0;
+    ggml_type kv_type = GGML_TYPE_F16;
+    std::string kv_type_name;
+    PruneRequest prune;
+    ggml_type floor = GGML_TYPE_Q3_K;
+    std::vector<TypeOverride> overrides;
+
+    /// The file is bounded, not the memory at run time.
+    bool bounds_file() const { return !device; }
+    const TypeOverride* override_for(std::string_view gguf_name) const;
+};
+
+/// @throws Error (kUsage)
+PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture);
+
+}  // namespace plasticity
