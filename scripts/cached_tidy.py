@@ -35,11 +35,13 @@ def reached_headers(source, include_roots):
     return sorted(reached)
 
 
-def form_hash(command, source, settings, include_roots):
+def form_hash(command, source, settings, options):
+    """Names files relative to the checkout, so that another clone of the same text finds the result."""
     digest = hashlib.sha256(settings)
-    digest.update(command.encode())
+    digest.update(command.replace(str(options.build), "BUILD").replace(str(options.root), "ROOT").encode())
+    include_roots = [options.root / "src", options.root / "include", options.build / "generated"]
     for path in reached_headers(source, include_roots):
-        digest.update(str(path).encode() + b"\0" + path.read_bytes())
+        digest.update(os.path.relpath(path, options.root).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 
@@ -55,12 +57,11 @@ def changed_sources(options):
     """(source, marker of its present form) for every source of src/ without a remembered clean result."""
     version = subprocess.run([options.clang_tidy, "--version"], capture_output=True, check=True).stdout
     settings = version + (options.root / ".clang-tidy").read_bytes()
-    include_roots = [options.root / "src", options.root / "include", options.build / "generated"]
     for entry in json.loads((options.build / "compile_commands.json").read_text()):
         source = Path(entry["file"])
         if options.root / "src" not in source.parents:
             continue
-        marker = options.cache / form_hash(entry["command"], source, settings, include_roots)
+        marker = options.cache / form_hash(entry["command"], source, settings, options)
         if not marker.exists():
             yield source, marker
 
