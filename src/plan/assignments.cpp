@@ -36,7 +36,7 @@ bool came_the_same_way(const MatrixChoice& a, const MatrixChoice& b) {
 }
 
 std::string subject(const MatrixChoice& choice, const HeadPruning& heads) {
-    if (choice.id.layer < 0) return "high tier: every token passes it";
+    if (choice.id.layer < 0) return "every token passes it";
     const LayerHeads& layer = heads.layers()[static_cast<std::size_t>(choice.id.layer)];
     const std::string tier(tier_name(choice.tier));
     if (layer.scores.empty())

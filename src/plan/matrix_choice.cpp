@@ -1,11 +1,24 @@
 #include "plan/matrix_choice.h"
 
+#include <array>
 #include <cmath>
 
 #include "artifact/type_names.h"
 
 namespace plasticity {
 namespace {
+
+struct TypeError {
+    ggml_type type;
+    double relative_error;
+};
+
+constexpr std::array kTypeErrors{
+    TypeError{GGML_TYPE_F16, 4.2e-8},    TypeError{GGML_TYPE_Q8_0, 2.87e-5}, TypeError{GGML_TYPE_Q6_K, 2.52e-4},
+    TypeError{GGML_TYPE_Q5_1, 9.1e-4},   TypeError{GGML_TYPE_Q5_0, 1.44e-3}, TypeError{GGML_TYPE_Q5_K, 1.04e-3},
+    TypeError{GGML_TYPE_Q4_1, 3.87e-3},  TypeError{GGML_TYPE_Q4_K, 4.0e-3},  TypeError{GGML_TYPE_IQ4_NL, 4.8e-3},
+    TypeError{GGML_TYPE_IQ4_XS, 4.9e-3}, TypeError{GGML_TYPE_Q3_K, 1.73e-2}, TypeError{GGML_TYPE_Q2_K, 5.2e-2},
+};
 
 bool is_attention(TensorRole role) {
     return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
@@ -41,7 +54,9 @@ MatrixChoice start_choice(const ModelTensor& tensor, TensorShape shape, double s
     } else {
         choice.ladder = type_ladder(shape.cols, goal.floor);
     }
-    choice.start = choice.level = start_level(choice.ladder, choice.tier);
+    // Where promotions follow, the embedding competes for bytes like all others; it is nearly half of a small model.
+    const bool competes = tensor.id.layer < 0 && goal.bounds_file();
+    choice.start = choice.level = start_level(choice.ladder, competes ? Tier::kLow : choice.tier);
     return choice;
 }
 
@@ -51,8 +66,14 @@ double MatrixChoice::damage_at(std::size_t at) const {
     return predicted_damage(sensitivity, parameters(), ladder[at]);
 }
 
+double relative_error(ggml_type type) {
+    for (const TypeError& known : kTypeErrors)
+        if (known.type == type) return known.relative_error;
+    return std::exp2(-2.0 * bits_per_weight(type));
+}
+
 double predicted_damage(double sensitivity, std::int64_t parameters, ggml_type type) {
-    return sensitivity * static_cast<double>(parameters) * std::exp2(-2.0 * bits_per_weight(type));
+    return sensitivity * static_cast<double>(parameters) * relative_error(type);
 }
 
 double role_sensitivity(TensorRole role) {

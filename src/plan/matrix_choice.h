@@ -39,11 +39,15 @@ struct MatrixChoice {
     double damage() const { return damage_at(level); }
 };
 
-/// Predicted damage of a matrix: sensitivity · parameters · 4^(−bits per weight).
+/// Squared error that a type leaves, as a share of the weights' squares: 2.9e-5 for q8_0, 0.017 for q3_K.
+/// Measured with ggml's quantisers on normally distributed rows of 1024 with importance weights; types outside the
+/// ladders count as uniform quantisers, 4^(−bits per weight).
+double relative_error(ggml_type type);
+
+/// Predicted damage of a matrix: sensitivity · parameters · relative error of its type.
 ///
-/// A heuristic, in no unit, good for comparing choices within one plan: the error power of a uniform quantiser falls by
-/// 4 with each bit, errors of weights add up, and the sensitivities below are set by hand. A policy that measures
-/// damage (output Fisher and input moments) replaces it.
+/// A heuristic, in no unit, good for comparing choices within one plan: squared errors of weights add up, and the
+/// sensitivities below are set by hand. A policy that measures damage (output Fisher and input moments) replaces it.
 double predicted_damage(double sensitivity, std::int64_t parameters, ggml_type type);
 
 /// How much an error in this matrix matters beside others of its block. Value, output and down projections write into

@@ -7,13 +7,12 @@
 #include <cmath>
 
 #include "artifact/output_layout.h"
+#include "core/version.h"
 #include "plan/assignments.h"
 #include "plan/memory.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::string_view kPipelineVersion = "0.1.0";
 
 std::uint64_t& part_of(Budget& budget, TensorRole role) {
     switch (role) {
@@ -121,7 +120,7 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
     recipe.budget = budget_of(inputs, heads, choices);
     recipe.base_model = inputs.model.architecture().model_name;
     recipe.base_model_sha256 = inputs.scores.provenance.model_sha256;
-    recipe.pipeline_version = kPipelineVersion;
+    recipe.pipeline_version = kVersion;
     recipe.policy = "tiers";
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;

@@ -1,6 +1,7 @@
 #include "plan/type_fitting.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "core/checked.h"
 
@@ -13,17 +14,34 @@ std::uint64_t padded(const MatrixChoice& choice, std::size_t level) {
     return align_up(choice.bytes_at(level), kAlignment);
 }
 
-/// The step of one matrix from a level to the next below: bytes that it saves and damage that it adds for each of them.
-struct Step {
-    std::uint64_t saved_bytes = 0;
-    double price = 0;
+/// What a matrix takes and does at each level of its ladder, looked up thousands of times.
+struct Costs {
+    std::vector<std::uint64_t> bytes;
+    std::vector<double> damage;
+
+    /// Damage between two levels for each byte between them.
+    double price(std::size_t upper, std::size_t lower) const {
+        const std::uint64_t saved = std::max<std::uint64_t>(bytes[upper] - bytes[lower], 1);
+        return (damage[lower] - damage[upper]) / static_cast<double>(saved);
+    }
 };
 
-Step step_below(const MatrixChoice& choice, std::size_t upper) {
-    const std::uint64_t saved = padded(choice, upper) - padded(choice, upper + 1);
-    const double added = choice.damage_at(upper + 1) - choice.damage_at(upper);
-    return {saved, added / static_cast<double>(std::max<std::uint64_t>(saved, 1))};
+std::vector<Costs> costs_of(const std::vector<MatrixChoice>& choices) {
+    std::vector<Costs> costs(choices.size());
+    for (std::size_t i = 0; i < choices.size(); ++i)
+        for (std::size_t level = 0; level < choices[i].ladder.size(); ++level) {
+            costs[i].bytes.push_back(padded(choices[i], level));
+            costs[i].damage.push_back(choices[i].damage_at(level));
+        }
+    return costs;
 }
+
+/// A change of one matrix's level. Of equal prices the first found is kept: deterministic.
+struct Step {
+    std::size_t choice = 0;
+    std::size_t level = 0;
+    double price = 0;
+};
 
 }  // namespace
 
@@ -40,52 +58,50 @@ std::uint64_t smallest_bytes(const std::vector<MatrixChoice>& choices) {
 }
 
 bool demote_until_fits(std::vector<MatrixChoice>& choices, std::uint64_t room_bytes) {
+    const std::vector<Costs> costs = costs_of(choices);
     std::uint64_t bytes = stored_bytes(choices);
-    std::vector<Step> next(choices.size());
-    for (std::size_t i = 0; i < choices.size(); ++i)
-        if (choices[i].can_demote()) next[i] = step_below(choices[i], choices[i].level);
     while (bytes > room_bytes) {
-        std::size_t cheapest = choices.size();
-        for (std::size_t i = 0; i < choices.size(); ++i)  // of equal prices the first: deterministic
-            if (choices[i].can_demote() && (cheapest == choices.size() || next[i].price < next[cheapest].price))
-                cheapest = i;
-        if (cheapest == choices.size()) return false;
-        bytes -= next[cheapest].saved_bytes;
-        ++choices[cheapest].level;
-        if (choices[cheapest].can_demote()) next[cheapest] = step_below(choices[cheapest], choices[cheapest].level);
+        std::optional<Step> cheapest;
+        for (std::size_t i = 0; i < choices.size(); ++i)
+            for (std::size_t level = choices[i].level + 1; level < choices[i].ladder.size(); ++level) {
+                const double price = costs[i].price(choices[i].level, level);
+                if (!cheapest || price < cheapest->price) cheapest = Step{i, level, price};
+            }
+        if (!cheapest) return false;
+        MatrixChoice& choice = choices[cheapest->choice];
+        bytes -= costs[cheapest->choice].bytes[choice.level] - costs[cheapest->choice].bytes[cheapest->level];
+        choice.level = cheapest->level;
     }
     return true;
 }
 
 std::size_t Promoter::promote_within(std::uint64_t room_bytes) {
-    std::vector<Step> next(choices_.size());
-    for (std::size_t i = 0; i < choices_.size(); ++i)
-        if (choices_[i].can_promote()) next[i] = step_below(choices_[i], choices_[i].level - 1);
-
-    std::size_t steps = 0;
+    const std::vector<Costs> costs = costs_of(choices_);
     std::uint64_t bytes = stored_bytes(choices_);
+    std::size_t steps = 0;
     while (bytes < room_bytes) {
-        std::size_t best = choices_.size();
-        for (std::size_t i = 0; i < choices_.size(); ++i) {
-            const bool possible =
-                choices_[i].can_promote() && !closed_.contains(i) && next[i].saved_bytes <= room_bytes - bytes;
-            if (possible && (best == choices_.size() || next[i].price > next[best].price)) best = i;
-        }
-        if (best == choices_.size()) break;
-        bytes += next[best].saved_bytes;
-        --choices_[best].level;
-        if (choices_[best].can_promote()) next[best] = step_below(choices_[best], choices_[best].level - 1);
-        steps_.push_back(best);
+        std::optional<Step> best;
+        for (std::size_t i = 0; i < choices_.size(); ++i)
+            for (std::size_t level = choices_[i].level; level-- > 0;) {
+                if (costs[i].bytes[level] - costs[i].bytes[choices_[i].level] > room_bytes - bytes) break;
+                const double price = costs[i].price(level, choices_[i].level);
+                if ((!best || price > best->price) && !closed_.contains({i, level})) best = Step{i, level, price};
+            }
+        if (!best) break;
+        MatrixChoice& choice = choices_[best->choice];
+        bytes += costs[best->choice].bytes[best->level] - costs[best->choice].bytes[choice.level];
+        taken_.push_back({best->choice, choice.level});
+        choice.level = best->level;
         ++steps;
     }
     return steps;
 }
 
 void Promoter::undo_last() {
-    const std::size_t last = steps_.back();
-    steps_.pop_back();
-    ++choices_[last].level;
-    closed_.insert(last);
+    const Taken last = taken_.back();
+    taken_.pop_back();
+    closed_.insert({last.choice, choices_[last.choice].level});
+    choices_[last.choice].level = last.from_level;
 }
 
 }  // namespace plasticity
