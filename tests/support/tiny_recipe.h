@@ -106,8 +106,8 @@ inline void write_naively(const Model& model, const Recipe& recipe, const std::f
     for (const OutputTensor& tensor : layout.tensors) {
         const std::vector<float> values = naive_values(model, tensor);
         std::vector<std::byte> stored(tensor.spec.bytes());
-        ggml_quantize_chunk(tensor.spec.type, values.data(), stored.data(), 0,
-                            std::ssize(values) / tensor.spec.dims[0], tensor.spec.dims[0], nullptr);
+        ggml_quantize_chunk(tensor.spec.type, values.data(), stored.data(), 0, std::ssize(values) / tensor.spec.dims[0],
+                            tensor.spec.dims[0], nullptr);
         file.write(tensor.spec.name, stored);
     }
     file.finish();
