@@ -6,6 +6,7 @@
 #include <limits>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -118,8 +119,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Precision{GGML_TYPE_Q5_1, 0.06}, Precision{GGML_TYPE_Q5_K, 0.05}, Precision{GGML_TYPE_Q4_0, 0.13},
                     Precision{GGML_TYPE_Q4_1, 0.1}, Precision{GGML_TYPE_Q4_K, 0.1}, Precision{GGML_TYPE_IQ4_NL, 0.1},
                     Precision{GGML_TYPE_IQ4_XS, 0.1}, Precision{GGML_TYPE_Q3_K, 0.2}, Precision{GGML_TYPE_IQ3_S, 0.17},
-                    Precision{GGML_TYPE_IQ3_XXS, 0.23}, Precision{GGML_TYPE_Q2_K, 0.35},
-                    Precision{GGML_TYPE_IQ2_S, 0.35}, Precision{GGML_TYPE_IQ2_XXS, 0.45}),
+                    Precision{GGML_TYPE_IQ3_XXS, 0.23}, Precision{GGML_TYPE_Q2_K, 0.35}),
     [](const auto& type_info) { return std::string(ggml_type_name(type_info.param.type)); });
 
 TEST(BlockQuantizer, ImportanceMovesErrorToChannelsThatMatterLess) {
@@ -171,10 +171,20 @@ TEST(BlockQuantizer, RefusesWhatDoesNotFit) {
         error_of([=] { BlockQuantizer(type, 256, {}, "w"); }, ErrorKind::kUsage);
 }
 
+TEST(BlockQuantizer, WeighsUniformlyWhereATypeCannotDoWithoutWeights) {
+    const auto rows = random_rows(1);
+    const auto plain = quantized(BlockQuantizer(GGML_TYPE_IQ2_XXS, kCols, {}, "w"), rows, kCols);
+    const std::vector<float> uniform(kCols, 1.0f);
+    EXPECT_EQ(plain, quantized(BlockQuantizer(GGML_TYPE_IQ2_XXS, kCols, uniform, "w"), rows, kCols));
+    EXPECT_LE(relative_error(rows, dequantized(GGML_TYPE_IQ2_XXS, plain, rows.size())), 0.45);
+}
+
 TEST(BlockQuantizer, EveryTypeItAcceptsHasAQuantizer) {
     for (int number = 0; number < GGML_TYPE_COUNT; ++number) {
         const auto type = static_cast<ggml_type>(number);
         if (ggml_type_size(type) == 0 || !quantizes_to(type)) continue;
+        const std::string_view name = ggml_type_name(type);
+        if (name.starts_with("iq1") || name.starts_with("iq2")) continue;  // ggml takes seconds to build their grids
         const auto rows = random_rows(1, 256);
         EXPECT_EQ(quantized(BlockQuantizer(type, 256, {}, "w"), rows, 256).size(), ggml_row_size(type, 256));
     }
