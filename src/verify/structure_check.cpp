@@ -1,0 +1,147 @@
+#include "verify/structure_check.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+#include "artifact/output_layout.h"
+#include "core/error.h"
+
+namespace plasticity {
+namespace {
+
+using Problems = std::vector<std::string>;
+
+void compare_layers(const Recipe& recipe, const Architecture& architecture, Problems& problems) {
+    const auto& layers = recipe.topology.layers;
+    if (architecture.name != recipe.output_architecture)
+        problems.push_back(fmt::format("architecture {}; expected {}", architecture.name, recipe.output_architecture));
+    if (architecture.head_dim != recipe.topology.head_dim)
+        problems.push_back(
+            fmt::format("heads of {} dimensions; expected {}", architecture.head_dim, recipe.topology.head_dim));
+    if (architecture.layers.size() != layers.size()) {
+        problems.push_back(fmt::format("{} layers; expected {}", architecture.layers.size(), layers.size()));
+        return;
+    }
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+        const LayerGeometry& got = architecture.layers[i];
+        if (got.n_head != layers[i].num_heads || got.n_head_kv != layers[i].num_kv_heads)
+            problems.push_back(fmt::format("layer {}: {} query and {} KV heads; expected {} and {}", i, got.n_head,
+                                           got.n_head_kv, layers[i].num_heads, layers[i].num_kv_heads));
+    }
+}
+
+void compare_counts(const Subject& subject, std::string_view key, std::int32_t LayerTopology::* count,
+                    Problems& problems) {
+    std::vector<std::int32_t> expected;
+    for (const LayerTopology& layer : subject.recipe->topology.layers) expected.push_back(layer.*count);
+    try {
+        const auto* got = subject.file.metadata().array<std::int32_t>(key);
+        if (got == nullptr)
+            problems.push_back(fmt::format("{} is missing", key));
+        else if (*got != expected)
+            problems.push_back(
+                fmt::format("{} is [{}]; expected [{}]", key, fmt::join(*got, ", "), fmt::join(expected, ", ")));
+    } catch (const Error& error) {
+        problems.push_back(error.what());
+    }
+}
+
+void compare_scores(const Subject& subject, Problems& problems) {
+    constexpr std::string_view kKey = "continuum.utilization_scores";
+    std::vector<float> expected;
+    const Topology& topology = subject.recipe->topology;
+    for (const LayerTopology& layer : topology.layers) {
+        for (const double score : layer.head_scores) expected.push_back(static_cast<float>(score));
+        const auto full = static_cast<std::size_t>(topology.original_num_heads);  // shorter layers are filled up with 0
+        expected.resize(expected.size() + full - std::min(full, layer.head_scores.size()));
+    }
+    try {
+        const auto* got = subject.file.metadata().array<float>(kKey);
+        if (got == nullptr)
+            problems.push_back(fmt::format("{} is missing", kKey));
+        else if (*got != expected)
+            problems.push_back(fmt::format("{} differ from the recipe's ({} values; expected {})", kKey, got->size(),
+                                           expected.size()));
+    } catch (const Error& error) {
+        problems.push_back(error.what());
+    }
+}
+
+void compare_with_base(const Subject& subject, const Model& base, Problems& problems) {
+    OutputLayout layout;
+    try {
+        layout = lay_out(base, *subject.recipe, {.with_tokenizer = true});
+    } catch (const Error& error) {
+        problems.push_back(error.what());
+        return;
+    }
+    for (const GgufTensorSpec& expected : layout.file.tensors) {
+        const GgufTensor* got = subject.file.find(expected.name);
+        if (got == nullptr)
+            problems.push_back(fmt::format("{} is missing", expected.name));
+        else if (got->type != expected.type || got->dims != expected.dims)
+            problems.push_back(fmt::format("{} is {} [{}]; expected {} [{}]", expected.name, ggml_type_name(got->type),
+                                           fmt::join(got->dims, ", "), ggml_type_name(expected.type),
+                                           fmt::join(expected.dims, ", ")));
+    }
+    if (subject.file.tensors().size() != layout.file.tensors.size())
+        problems.push_back(fmt::format("{} tensors; the base and the recipe make {}", subject.file.tensors().size(),
+                                       layout.file.tensors.size()));
+}
+
+std::string summary(const Subject& subject, const Model* base) {
+    const Architecture& architecture = subject.model->architecture();
+    std::int64_t heads = 0, kv_heads = 0;
+    for (const LayerGeometry& layer : architecture.layers) {
+        heads += layer.n_head;
+        kv_heads += layer.n_head_kv;
+    }
+    const char* against = !subject.recipe ? "its own metadata say; no recipe is embedded"
+                          : base          ? "recipe and base say"
+                                          : "the recipe says";
+    return fmt::format("{}: {} tensors, {} layers with {} query and {} KV heads in all, as {}", architecture.name,
+                       subject.file.tensors().size(), architecture.n_layer(), heads, kv_heads, against);
+}
+
+}  // namespace
+
+Check check_structure(const Subject& subject, const Model* base) {
+    Problems problems;
+    if (!subject.recipe_problem.empty()) problems.push_back(subject.recipe_problem);
+    if (!subject.model) problems.push_back(subject.model_problem);
+    if (subject.recipe) {
+        if (subject.model) compare_layers(*subject.recipe, subject.model->architecture(), problems);
+        compare_counts(subject, "continuum.per_layer_head_counts", &LayerTopology::num_heads, problems);
+        compare_counts(subject, "continuum.per_layer_kv_head_counts", &LayerTopology::num_kv_heads, problems);
+        compare_scores(subject, problems);
+        if (base) compare_with_base(subject, *base, problems);
+    }
+    return make_check("structure", problems, problems.empty() ? summary(subject, base) : "");
+}
+
+Check check_types(const Subject& subject) {
+    Problems problems;
+    std::map<std::string, std::size_t> matrices_of_type;
+    for (const GgufTensor& tensor : subject.file.tensors()) {
+        const auto id = parse_gguf_name(tensor.name);
+        if (!id || !is_matrix(*id)) continue;
+        ++matrices_of_type[ggml_type_name(tensor.type)];
+        if (!subject.recipe) continue;
+        const QuantAssignment* assigned = subject.recipe->assignment_for(hf_name(*id));
+        if (assigned == nullptr)
+            problems.push_back(fmt::format("{} has no assignment in the recipe", tensor.name));
+        else if (assigned->type != tensor.type)
+            problems.push_back(fmt::format("{} is {}; expected {}", tensor.name, ggml_type_name(tensor.type),
+                                           ggml_type_name(assigned->type)));
+    }
+    std::vector<std::string> counts;
+    for (const auto& [type, count] : matrices_of_type) counts.push_back(fmt::format("{} {}", count, type));
+    return make_check("types", problems,
+                      fmt::format("matrices: {}{}", fmt::join(counts, ", "),
+                                  subject.recipe ? ", as the recipe says" : "; no recipe to compare with"));
+}
+
+}  // namespace plasticity

@@ -1,0 +1,264 @@
+#include "plasticity/verify.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <functional>
+#include <limits>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "io/gguf_reader.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+#include "support/tiny_recipe.h"
+#include "verify/generation_check.h"
+
+namespace plasticity {
+namespace {
+
+using test::TempDir;
+using Path = std::filesystem::path;
+
+/// Layers with different numbers of heads: what stock engines take as `deci`.
+const std::vector<std::vector<std::int32_t>> kPruned{{0, 1, 2, 3}, {2, 3}};
+
+class Verify : public testing::Test {
+protected:
+    Verify() {
+        test::write_tiny_gguf(base_, {.n_embd = 64, .head_dim = 16, .n_ff = 96});
+        model_ = open_model(base_);
+        recipe_ = test::tiny_recipe(*model_, {.kept_heads = kPruned, .type = GGML_TYPE_Q8_0});
+        layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    }
+
+    /// Writes the base compressed by recipe_, under the header of layout_, which a test may have spoilt.
+    void write() {
+        GgufWriter file(out_, layout_.file, Overwrite::kReplace);
+        for (const OutputTensor& tensor : layout_.tensors) {
+            const auto values = test::naive_values(*model_, tensor);
+            std::vector<std::byte> stored(tensor.spec.bytes());
+            ggml_quantize_chunk(tensor.spec.type, values.data(), stored.data(), 0,
+                                std::ssize(values) / tensor.spec.dims[0], tensor.spec.dims[0], nullptr);
+            file.write(tensor.spec.name, stored);
+        }
+        file.finish();
+    }
+
+    /// Makes the file from a recipe that was changed after planning, its announced size kept up to date.
+    void write_with(const std::function<void(Recipe&)>& change) {
+        change(recipe_);
+        layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+        write();
+    }
+
+    Report run(VerifyOptions options = {}) {
+        options.model = out_;
+        options.context = 64;
+        return verify(options, *make_progress(ProgressStyle::kQuiet));
+    }
+
+    static const Check* find(const Report& report, std::string_view name) {
+        for (const Check& check : report.checks)
+            if (check.name == name) return &check;
+        return nullptr;
+    }
+
+    /// Exactly this check fails, saying so.
+    void expect_only_failure(const Report& report, std::string_view name, std::string_view detail) {
+        EXPECT_FALSE(report.passed());
+        for (const Check& check : report.checks)
+            EXPECT_EQ(check.passed, check.name != name) << check.name << ": " << check.detail;
+        ASSERT_NE(find(report, name), nullptr);
+        EXPECT_NE(find(report, name)->detail.find(detail), std::string::npos) << find(report, name)->detail;
+    }
+
+    void overwrite_at(std::uint64_t offset, std::span<const std::byte> bytes) {
+        std::fstream file(out_, std::ios::in | std::ios::out | std::ios::binary);
+        file.seekp(static_cast<std::streamoff>(offset));
+        file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
+    }
+
+    TempDir dir_;
+    Path base_ = dir_ / "base.gguf", out_ = dir_ / "out.gguf";
+    std::unique_ptr<Model> model_;
+    Recipe recipe_;
+    OutputLayout layout_;
+};
+
+TEST_F(Verify, PassesWhatCompressWrites) {
+    write();
+    const Report report = run();
+    for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
+    EXPECT_EQ(report.checks.size(), 6u);
+    EXPECT_EQ(report.architecture, "deci");
+    EXPECT_EQ(report.file_bytes, std::filesystem::file_size(out_));
+    EXPECT_EQ(report.test_prompt, "def fibonacci(n):");
+    EXPECT_FALSE(report.quality);
+}
+
+TEST_F(Verify, MeasuresQualityAgainstTheBase) {
+    write();
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    VerifyOptions options{.base = base_, .data = {dir_ / "text.txt"}, .chunks = 2};
+    const Report report = run(options);
+    ASSERT_TRUE(report.quality);
+    EXPECT_TRUE(report.passed()) << find(report, "kl divergence")->detail;
+    EXPECT_GT(report.quality->positions, 0);
+    EXPECT_GT(report.quality->mean_kl, 0) << "two heads are gone";
+
+    recipe_ = test::tiny_recipe(*model_);  // all heads, F32
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    write();
+    const Report same = run(options);
+    ASSERT_TRUE(same.quality);
+    EXPECT_LT(same.quality->max_kl, 1e-6);
+    EXPECT_EQ(same.quality->top1_agreement, 1.0);
+}
+
+TEST_F(Verify, FindsABlockThatIsNotFinite) {
+    write();
+    const GgufTensor tensor = *GgufReader(out_).find("blk.1.ffn_up.weight");
+    const std::uint16_t infinity = 0x7c00;  // the F16 scale that a block of q8_0 begins with
+    const std::uint64_t block = 5;          // two blocks a row of 64
+    overwrite_at(tensor.offset + block * ggml_type_size(GGML_TYPE_Q8_0), std::as_bytes(std::span(&infinity, 1)));
+    for (const int threads : {1, 3})
+        expect_only_failure(run({.threads = threads}), "numerics",
+                            "blk.1.ffn_up.weight (q8_0): row 2, column 32 is not finite");
+}
+
+TEST_F(Verify, FindsANormThatIsNotFinite) {
+    write();
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    overwrite_at(GgufReader(out_).find("output_norm.weight")->offset + 9 * sizeof nan,
+                 std::as_bytes(std::span(&nan, 1)));
+    expect_only_failure(run(), "numerics", "output_norm.weight (f32): row 0, column 9");
+}
+
+TEST_F(Verify, FindsHeadCountsThatTheTensorsDoNotHave) {
+    layout_.architecture.layers[1].n_head = 4;
+    layout_.architecture.layers[1].n_head_kv = 2;
+    write_architecture(layout_.architecture, layout_.file.metadata);
+    write();
+    const Report report = run();
+    ASSERT_FALSE(find(report, "structure")->passed);
+    EXPECT_NE(find(report, "structure")->detail.find("blk.1.attn_q.weight"), std::string::npos)
+        << find(report, "structure")->detail;
+    EXPECT_EQ(find(report, "generation"), nullptr) << "what is broken is not run";
+}
+
+TEST_F(Verify, FindsHeadsOtherThanTheRecipes) {
+    const Recipe other = test::tiny_recipe(*model_, {.kept_heads = {{0, 1}, {2, 3}}, .type = GGML_TYPE_Q8_0});
+    layout_.file.metadata.set("continuum.compression_recipe", recipe_to_json(other));
+    write();
+    const Check structure = *find(run(), "structure");
+    EXPECT_FALSE(structure.passed);
+    EXPECT_NE(structure.detail.find("layer 0: 4 query and 2 KV heads; expected 2 and 1"), std::string::npos)
+        << structure.detail;
+}
+
+TEST_F(Verify, FindsArraysThatDisagreeWithTheRecipe) {
+    layout_.file.metadata.set("continuum.per_layer_head_counts", GgufArray(std::vector<std::int32_t>{4, 4}));
+    write();
+    expect_only_failure(run(), "structure", "continuum.per_layer_head_counts is [4, 4]; expected [4, 2]");
+}
+
+TEST_F(Verify, FindsARecipeThatCannotBeRead) {
+    std::string text = recipe_to_json(recipe_);
+    text[0] = '?';  // as long as before: the announced size still holds
+    layout_.file.metadata.set("continuum.compression_recipe", text);
+    write();
+    expect_only_failure(run(), "structure", "continuum.compression_recipe");
+}
+
+TEST_F(Verify, FindsTypesOtherThanTheRecipes) {
+    recipe_.tensor_quant_map.back().type = GGML_TYPE_Q4_0;
+    layout_.file.metadata.set("continuum.compression_recipe", recipe_to_json(recipe_));
+    write();
+    expect_only_failure(run(), "types", "blk.0.attn_q.weight is q8_0; expected q4_0");
+}
+
+TEST_F(Verify, FindsAnotherBasesGeometry) {
+    write();
+    const Path other = test::write_tiny_gguf(dir_ / "other.gguf", {.n_layer = 3});
+    expect_only_failure(run({.base = other}), "structure", "layers");
+}
+
+TEST_F(Verify, FindsAFileBeyondItsSizeOrOtherThanAnnounced) {
+    write_with([](Recipe& recipe) {
+        recipe.device.reset();
+        recipe.budget.limit_bytes = 70'000;
+    });
+    const Check size = *find(run(), "file size");
+    EXPECT_FALSE(size.passed);
+    EXPECT_NE(size.detail.find("at most 70000"), std::string::npos) << size.detail;
+
+    write_with([](Recipe& recipe) { recipe.budget.limit_bytes = 0; });
+    EXPECT_NE(find(run(), "file size")->detail.find("the recipe announces"), std::string::npos);
+}
+
+TEST_F(Verify, FindsADeviceThatIsTooSmall) {
+    const Device small{"tiny", 100'000, 0};
+    write_with([&](Recipe& recipe) {
+        recipe.device = small;
+        test::settle_file_bytes(*model_, recipe);
+    });
+    expect_only_failure(run(), "memory", "tiny has 100.0 kB");
+    EXPECT_TRUE(find(run({.device = "16gb"}), "memory")->passed) << "another device may be asked for";
+}
+
+TEST_F(Verify, CountsThePlannedContext) {
+    write_with([&](Recipe& recipe) {
+        recipe.context_length = 200'000'000;
+        test::settle_file_bytes(*model_, recipe);
+    });
+    expect_only_failure(run(), "memory", "at 200000000 tokens");
+}
+
+TEST_F(Verify, SaysWhenNoRecipeIsEmbedded) {
+    out_ = base_;
+    const Report report = run();
+    EXPECT_TRUE(report.passed());
+    EXPECT_NE(find(report, "structure")->detail.find("no recipe is embedded"), std::string::npos);
+    EXPECT_FALSE(find(run({.device = R"({"memoryGb": 0.0001, "reservedGb": 0, "label": "toy"})"}), "memory")->passed);
+}
+
+TEST_F(Verify, RunsFilesWithoutTokenizer) {
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = false});
+    write();
+    const Report report = run();
+    for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
+    EXPECT_TRUE(report.test_prompt.empty());
+}
+
+TEST_F(Verify, ThrowsOnlyWhenTheFileCannotBeReadAtAll) {
+    const auto kind_of = [&] {
+        try {
+            run();
+        } catch (const Error& error) {
+            return error.kind();
+        }
+        return ErrorKind::kInternal;
+    };
+    EXPECT_EQ(kind_of(), ErrorKind::kMissing);
+    write();
+    std::filesystem::resize_file(out_, std::filesystem::file_size(out_) - 40);
+    EXPECT_EQ(kind_of(), ErrorKind::kMalformed);
+    std::ofstream(out_) << "no model";
+    EXPECT_EQ(kind_of(), ErrorKind::kMalformed);
+}
+
+TEST(JudgeGeneration, WantsDifferentTokensOfTheVocabularyWithFiniteProbabilities) {
+    const std::vector<float> likely{-0.1f, -0.2f, -0.3f};
+    EXPECT_TRUE(judge_generation({{5, 6, 5}, likely}, 10).passed);
+    EXPECT_FALSE(judge_generation({{5, 5, 5}, likely}, 10).passed);
+    EXPECT_FALSE(judge_generation({{5, 6, 10}, likely}, 10).passed);
+    EXPECT_FALSE(judge_generation({{5, 6, -1}, likely}, 10).passed);
+    EXPECT_FALSE(judge_generation({{5, 6}, likely}, 10).passed);
+    EXPECT_FALSE(judge_generation({{5, 6, 7}, {-0.1f, NAN, -0.1f}}, 10).passed);
+    EXPECT_FALSE(judge_generation({{}, {}}, 10).passed);
+}
+
+}  // namespace
+}  // namespace plasticity
