@@ -1,0 +1,166 @@
+#include "artifact/output_layout.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+#include "support/tiny_recipe.h"
+
+namespace plasticity {
+namespace {
+
+using test::TempDir;
+using test::tiny_recipe;
+using test::write_tiny_gguf;
+using Indices = std::vector<std::int64_t>;
+
+const OutputTensor& tensor_named(const OutputLayout& layout, std::string_view name) {
+    const auto found = std::ranges::find(layout.tensors, name, [](const OutputTensor& t) { return t.spec.name; });
+    if (found == layout.tensors.end()) throw std::runtime_error(std::string(name));
+    return *found;
+}
+
+bool has(const OutputLayout& layout, std::string_view name) {
+    return std::ranges::any_of(layout.tensors, [&](const OutputTensor& t) { return t.spec.name == name; });
+}
+
+TEST(LayOut, LeavesAnUnprunedModelAsItIs) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "q.gguf", {.architecture = "qwen2", .tied = false}));
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model), {});
+    EXPECT_EQ(layout.architecture.name, "qwen2");
+    EXPECT_EQ(layout.architecture.rope_layout, RopeLayout::kNeox);
+    EXPECT_EQ(layout.tensors.size(), model->tensors().size());
+    for (const OutputTensor& tensor : layout.tensors) {
+        EXPECT_TRUE(tensor.rows.empty()) << tensor.spec.name;
+        EXPECT_TRUE(tensor.cols.empty()) << tensor.spec.name;
+        EXPECT_EQ(tensor.spec.dims[0], tensor.source->cols);
+        EXPECT_EQ(tensor.spec.dims[1], tensor.source->rows);
+    }
+    EXPECT_EQ(layout.tensors.front().spec.name, "token_embd.weight");
+    EXPECT_EQ(layout.tensors[layout.tensors.size() - 2].spec.name, "output_norm.weight");
+    EXPECT_EQ(layout.tensors.back().spec.name, "output.weight");
+}
+
+TEST(LayOut, PrunedHeadsLeaveRowsBiasesAndColumns) {
+    const TempDir dir;
+    // 4 heads of 8 on 2 KV heads, NEOX. Block 0 keeps heads 2 and 3, that is KV head 1; block 1 all.
+    const auto model = open_model(write_tiny_gguf(dir / "q.gguf", {.architecture = "qwen2"}));
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model, {.kept_heads = {{2, 3}, {0, 1, 2, 3}}}), {});
+    EXPECT_EQ(layout.architecture.name, "deci");
+    EXPECT_EQ(layout.architecture.rope_layout, RopeLayout::kNorm);
+    EXPECT_EQ(layout.architecture.layers[0], (LayerGeometry{2, 1, 48}));
+    EXPECT_EQ(layout.architecture.layers[1], (LayerGeometry{4, 2, 48}));
+
+    // Halves 0…3 and 4…7 of a head interleave.
+    const Indices head_2{16, 20, 17, 21, 18, 22, 19, 23}, key_head_1{8, 12, 9, 13, 10, 14, 11, 15};
+    const OutputTensor& query = tensor_named(layout, "blk.0.attn_q.weight");
+    EXPECT_EQ(query.rows.size(), 16u);
+    EXPECT_EQ(Indices(query.rows.begin(), query.rows.begin() + 8), head_2);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_k.weight").rows, key_head_1);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_v.weight").rows, (Indices{8, 9, 10, 11, 12, 13, 14, 15}));
+    const OutputTensor& output = tensor_named(layout, "blk.0.attn_output.weight");
+    EXPECT_TRUE(output.rows.empty());
+    EXPECT_EQ(output.cols.size(), 16u);
+    EXPECT_EQ(output.cols.front(), 16);
+    EXPECT_EQ(output.spec.dims, (std::array<std::int64_t, 4>{16, 32, 1, 1}));
+
+    // A bias is one row: the same selection along its columns.
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.bias").cols, query.rows);
+    EXPECT_TRUE(tensor_named(layout, "blk.0.attn_q.bias").rows.empty());
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_k.bias").cols, key_head_1);
+
+    // The block that keeps all heads moves to the other rotary layout all the same.
+    const OutputTensor& whole = tensor_named(layout, "blk.1.attn_q.weight");
+    EXPECT_EQ(whole.rows.size(), 32u);
+    EXPECT_EQ(Indices(whole.rows.begin() + 16, whole.rows.begin() + 24), head_2);
+    EXPECT_TRUE(tensor_named(layout, "blk.1.attn_v.weight").rows.empty());
+    EXPECT_TRUE(tensor_named(layout, "blk.1.attn_output.weight").cols.empty());
+}
+
+TEST(LayOut, HeadsCutFromTheEndAreStillListed) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));  // llama: no permutation
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model, {.kept_heads = {{0, 1}, {0, 1, 2, 3}}}), {});
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.weight").rows.size(), 16u);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_k.weight").rows, (Indices{0, 1, 2, 3, 4, 5, 6, 7}));
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_output.weight").cols.size(), 16u);
+    EXPECT_TRUE(tensor_named(layout, "blk.1.attn_q.weight").rows.empty());
+}
+
+TEST(LayOut, BlocksWithoutHeadsHaveNoAttentionTensors) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model, {.kept_heads = {{}, {0, 1, 2, 3}}}), {});
+    for (const char* name : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output"})
+        EXPECT_FALSE(has(layout, std::string("blk.0.") + name + ".weight")) << name;
+    EXPECT_TRUE(has(layout, "blk.0.ffn_norm.weight"));
+    EXPECT_TRUE(has(layout, "blk.1.attn_norm.weight"));
+}
+
+TEST(LayOut, SaysInMetadataWhatItHolds) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));
+    const Recipe recipe = tiny_recipe(
+        *model, {.kept_heads = {{2, 3}, {0, 1, 2, 3}}, .type = GGML_TYPE_F16, .embedding_type = GGML_TYPE_Q8_0});
+    const GgufMetadata metadata = lay_out(*model, recipe, {}).file.metadata;
+    EXPECT_EQ(metadata.entries().front().first, "general.architecture");
+    EXPECT_EQ(metadata.text("general.architecture"), "deci");
+    EXPECT_EQ(metadata.integer("general.quantization_version"), GGML_QNT_VERSION);
+    EXPECT_EQ(metadata.integer("general.file_type"), 1);  // most bytes are F16
+    EXPECT_EQ(metadata.integers_per_layer("deci.attention.head_count", 2), (std::vector<std::int64_t>{2, 4}));
+    EXPECT_EQ(metadata.text("continuum.compression_recipe"), recipe_to_json(recipe));
+    EXPECT_EQ(*metadata.array<std::int32_t>("continuum.per_layer_head_counts"), (std::vector<std::int32_t>{2, 4}));
+    EXPECT_EQ(*metadata.array<std::int32_t>("continuum.per_layer_kv_head_counts"), (std::vector<std::int32_t>{1, 2}));
+    EXPECT_EQ(metadata.array<float>("continuum.utilization_scores")->size(), 8u);
+    EXPECT_TRUE(metadata.contains("tokenizer.ggml.tokens"));
+    EXPECT_FALSE(lay_out(*model, recipe, {.with_tokenizer = false}).file.metadata.contains("tokenizer.ggml.tokens"));
+}
+
+TEST(LayOut, NothingQuantisedHasNoQuantizationVersion) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_ff = 64, .matrix_type = GGML_TYPE_Q8_0}));
+    const Recipe recipe = tiny_recipe(*model, {.type = GGML_TYPE_F16, .embedding_type = GGML_TYPE_F16});
+    EXPECT_FALSE(lay_out(*model, recipe, {}).file.metadata.contains("general.quantization_version"));
+}
+
+TEST(LayOut, VectorsAreF32WhateverThePatternsSay) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "q.gguf", {.architecture = "qwen2"}));
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model, {.type = GGML_TYPE_F16}), {});
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_norm.weight").spec.type, GGML_TYPE_F32);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.bias").spec.type, GGML_TYPE_F32);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.weight").spec.type, GGML_TYPE_F16);
+}
+
+TEST(LayOut, RefusesTypesWhoseBlocksDoNotFitAndWrongArchitectures) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));
+    Recipe recipe = tiny_recipe(*model);
+    recipe.tensor_quant_map = {{"*", GGML_TYPE_Q4_K, "too wide"}};
+    try {
+        lay_out(*model, recipe, {});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+        EXPECT_NE(std::string(error.what()).find("blk.0.attn_q.weight: rows of 32 do not divide into blocks of 256"),
+                  std::string::npos);
+    }
+    recipe = tiny_recipe(*model);
+    recipe.output_architecture = "deci";
+    EXPECT_THROW(lay_out(*model, recipe, {}), Error);
+}
+
+TEST(KvCacheBytes, SumsOverLayersAndRoundsRowsUpToBlocks) {
+    Architecture architecture;
+    architecture.head_dim = 64;
+    architecture.layers = {{4, 2, 1}, {2, 1, 1}, {0, 0, 1}};
+    EXPECT_EQ(kv_cache_bytes(architecture, 100, GGML_TYPE_F16), 2u * 100 * (128 + 64) * 2);
+    EXPECT_EQ(kv_cache_bytes(architecture, 100, GGML_TYPE_Q8_0), 2u * 100 * (4 + 2) * 34);
+}
+
+}  // namespace
+}  // namespace plasticity

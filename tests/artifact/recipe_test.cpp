@@ -1,0 +1,187 @@
+#include "artifact/recipe.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "support/temp_dir.h"
+
+namespace plasticity {
+namespace {
+
+/// Two layers of 4 heads on 2 KV heads; the second keeps heads 1 and 2, one of each group.
+Recipe sample() {
+    Recipe recipe;
+    recipe.topology.base_model = recipe.base_model = "tiny";
+    recipe.topology.layers = {{0, 4, 2, {0, 1, 2, 3}, {0, 1}, {0.1, 0.2, 1.0 / 3, 1}},
+                              {1, 2, 2, {1, 2}, {0, 1}, {0.01, 0.2, 0.3, 0.02}}};
+    recipe.topology.original_num_heads = 4;
+    recipe.topology.original_num_kv_heads = 2;
+    recipe.topology.head_dim = 8;
+    recipe.topology.parameter_reduction = 0.125;
+    recipe.topology.precision_profile = "tiers: 2 low";
+    recipe.tensor_quant_map = {{"*norm*.weight", GGML_TYPE_F32, "vector"},
+                               {"model.layers.1.mlp.*", GGML_TYPE_Q4_K, "0.3 < 0.5"},
+                               {"*", GGML_TYPE_F16, "rest"}};
+    recipe.device = Device{"box", 16'123'456'789, 5'000'000'001};
+    recipe.budget = {1, 2, 3, 4, 5, 6, 21, 999, 11'123'456'788};
+    recipe.base_model_sha256 = "abc";
+    recipe.pipeline_version = "0.1.0";
+    recipe.policy = "tiers";
+    recipe.context_length = 4096;
+    recipe.output_architecture = "deci";
+    recipe.stock_reason = "per-layer heads";
+    return recipe;
+}
+
+Architecture architecture() {
+    Architecture result;
+    result.model_name = "tiny";
+    result.head_dim = 8;
+    result.tied_embeddings = true;
+    result.layers = {{4, 2, 16}, {4, 2, 16}};
+    return result;
+}
+
+std::string misfit(const Recipe& recipe) {
+    try {
+        require_recipe_fits(recipe, architecture(), "recipe");
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+        return error.what();
+    }
+    return "";
+}
+
+TEST(GlobMatches, StarsSpanDotsAndAnchorsHold) {
+    EXPECT_TRUE(glob_matches("model.layers.*.self_attn.q_proj.weight", "model.layers.12.self_attn.q_proj.weight"));
+    EXPECT_TRUE(glob_matches("*", ""));
+    EXPECT_TRUE(glob_matches("a*b*c", "a.b.b.c"));
+    EXPECT_TRUE(glob_matches("layer?", "layer3"));
+    EXPECT_FALSE(glob_matches("layer?", "layer33"));
+    EXPECT_FALSE(glob_matches("a*b", "a.b.c"));
+    EXPECT_FALSE(glob_matches("", "a"));
+    EXPECT_FALSE(glob_matches("model.norm.weight", "xmodel.norm.weight"));
+    EXPECT_FALSE(glob_matches(std::string(200, '*') + "x", std::string(5000, 'a')));  // and at once
+}
+
+TEST(Recipe, TheFirstMatchingPatternCounts) {
+    const Recipe recipe = sample();
+    EXPECT_EQ(recipe.assignment_for("model.layers.1.mlp.up_proj.weight")->type, GGML_TYPE_Q4_K);
+    EXPECT_EQ(recipe.assignment_for("model.layers.0.mlp.up_proj.weight")->type, GGML_TYPE_F16);
+    EXPECT_EQ(recipe.assignment_for("model.norm.weight")->type, GGML_TYPE_F32);
+    EXPECT_EQ(Recipe{}.assignment_for("model.norm.weight"), nullptr);
+}
+
+TEST(Recipe, KnowsWhetherItPrunes) {
+    Recipe recipe = sample();
+    EXPECT_TRUE(recipe.prunes());
+    recipe.topology.layers.pop_back();
+    EXPECT_FALSE(recipe.prunes());
+}
+
+TEST(RecipeJson, ReadsBackTheSame) {
+    const Recipe recipe = sample();
+    const std::string text = recipe_to_json(recipe);
+    EXPECT_EQ(recipe_from_json(text, "text"), recipe);
+    EXPECT_EQ(recipe_to_json(recipe_from_json(text, "text")), text);
+    EXPECT_EQ(text.back(), '\n');
+    EXPECT_NE(text.find("\"retainedHeadIndices\": [1, 2]"), std::string::npos);
+    EXPECT_NE(text.find("\"quantType\": \"q4_K\""), std::string::npos);
+
+    Recipe for_a_file = recipe;
+    for_a_file.device.reset();
+    EXPECT_EQ(recipe_from_json(recipe_to_json(for_a_file), "text"), for_a_file);
+}
+
+TEST(RecipeJson, SavesAndLoads) {
+    const test::TempDir dir;
+    save_recipe(sample(), dir / "recipe.json", Overwrite::kRefuse);
+    EXPECT_EQ(load_recipe(dir / "recipe.json"), sample());
+    EXPECT_THROW(save_recipe(sample(), dir / "recipe.json", Overwrite::kRefuse), Error);
+}
+
+TEST(RecipeJson, RefusesEveryKindOfDamage) {
+    const std::string good = recipe_to_json(sample());
+    const std::pair<const char*, const char*> cases[] = {
+        {"\"schemaVersion\": 1", "\"schemaVersion\": 2"},
+        {"\"policy\"", "\"polisy\""},
+        {"\"policy\"", "\"surprise\": 1, \"policy\""},
+        {"\"headDim\"", "\"headdim\""},
+        {"\"q4_K\"", "\"q4_Z\""},
+        {"\"q4_K\"", "\"i32\""},
+        {"[0, 1, 2, 3]", "[0, 2, 1, 3]"},
+        {"[0, 1, 2, 3]", "[0, 1, 1, 3]"},
+        {"[0, 1, 2, 3]", "[-1, 1, 2, 3]"},
+        {"[0, 1, 2, 3]", "[0, 1.5, 2, 3]"},
+        {"[0.01, 0.2,", "[-0.01, 0.2,"},
+        {"[0.01, 0.2,", "[null, 0.2,"},
+        {"\"fileBytes\": 999", "\"fileBytes\": -1"},
+        {"\"fileBytes\": 999", "\"fileBytes\": 18446744073709551615"},
+        {"\"parameterReduction\": 0.125", "\"parameterReduction\": 1.5"},
+        {"\"contextLength\": 4096", "\"contextLength\": 4096.5"},
+        {"\"stock\": true", "\"stock\": 1"},
+        {"\"policy\"", "\"policy\": \"x\", \"policy\""},
+    };
+    for (const auto& [from, to] : cases) {
+        std::string bad = good;
+        ASSERT_NE(bad.find(from), std::string::npos) << from;
+        bad.replace(bad.find(from), std::string(from).size(), to);
+        try {
+            recipe_from_json(bad, "the file");
+            ADD_FAILURE() << to;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kMalformed) << to;
+            EXPECT_TRUE(std::string(error.what()).starts_with("the file")) << error.what();
+        }
+    }
+    EXPECT_THROW(recipe_from_json(good.substr(0, good.size() - 4), "cut"), Error);
+    EXPECT_THROW(recipe_from_json("", "empty"), Error);
+    EXPECT_THROW(recipe_from_json("[]", "array"), Error);
+}
+
+TEST(RequireRecipeFits, AcceptsItsOwnModel) {
+    EXPECT_EQ(misfit(sample()), "");
+}
+
+TEST(RequireRecipeFits, NamesEveryMisfit) {
+    Recipe recipe = sample();
+    recipe.topology.layers.pop_back();
+    EXPECT_NE(misfit(recipe).find("1 layers; the model \"tiny\" has 2"), std::string::npos);
+
+    recipe = sample();
+    recipe.topology.layers[1].retained_head_indices = {0, 1};  // both of group 0, none of group 1
+    EXPECT_NE(misfit(recipe).find("different numbers"), std::string::npos);
+
+    recipe = sample();
+    recipe.topology.layers[1].retained_kv_head_indices = {0};
+    recipe.topology.layers[1].num_kv_heads = 1;
+    EXPECT_NE(misfit(recipe).find("belongs to a KV head that is removed"), std::string::npos);
+
+    recipe = sample();
+    recipe.topology.layers[1].retained_head_indices = {1, 4};
+    EXPECT_NE(misfit(recipe).find("below 4 heads"), std::string::npos);
+
+    recipe = sample();
+    recipe.topology.layers[0].num_heads = 3;
+    recipe.topology.layers[1].head_scores.pop_back();
+    const std::string both = misfit(recipe);
+    EXPECT_NE(both.find("layer 0"), std::string::npos);
+    EXPECT_NE(both.find("layer 1"), std::string::npos);
+
+    recipe = sample();
+    recipe.topology.head_dim = 16;
+    EXPECT_NE(misfit(recipe).find("16 dimensions"), std::string::npos);
+
+    recipe = sample();
+    recipe.tensor_quant_map.pop_back();
+    EXPECT_NE(misfit(recipe).find("no pattern matches model.embed_tokens.weight"), std::string::npos);
+}
+
+TEST(RequireRecipeFits, BlocksMayLoseAllAttention) {
+    Recipe recipe = sample();
+    recipe.topology.layers[1] = {1, 0, 0, {}, {}, {0, 0, 0, 0}};
+    EXPECT_EQ(misfit(recipe), "");
+}
+
+}  // namespace
+}  // namespace plasticity

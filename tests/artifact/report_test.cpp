@@ -1,0 +1,42 @@
+#include "artifact/report.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "support/temp_dir.h"
+
+namespace plasticity {
+namespace {
+
+TEST(Report, PassesWhenEveryCheckDoes) {
+    Report report;
+    report.checks = {{"structure", true, "ok"}, {"numerics", true, "ok"}};
+    EXPECT_TRUE(report.passed());
+    report.checks.push_back({"memory", false, "12 GB; expected at most 11 GB"});
+    EXPECT_FALSE(report.passed());
+}
+
+TEST(Report, PrintsQualityWhereItWasMeasured) {
+    Report report;
+    report.model_path = "x.gguf";
+    report.file_bytes = 7;
+    EXPECT_FALSE(nlohmann::json::parse(report_to_json(report)).contains("quality"));
+
+    report.quality = QualityPanel{.positions = 2, .mean_kl = 0.5, .base_perplexity = 4, .perplexity = 5};
+    report.test_output = "half a character: \xe2\x82";
+    const auto json = nlohmann::json::parse(report_to_json(report));
+    EXPECT_EQ(json["schemaVersion"], 1);
+    EXPECT_EQ(json["quality"]["perplexityRatio"], 1.25);
+    EXPECT_EQ(json["quality"]["meanKl"], 0.5);
+    EXPECT_EQ(json["fileBytes"], 7);
+    EXPECT_EQ(json["passed"], true);
+
+    const test::TempDir dir;
+    save_report(report, dir / "report.json", Overwrite::kRefuse);
+    EXPECT_EQ(read_text_file(dir / "report.json"), report_to_json(report));
+}
+
+}  // namespace
+}  // namespace plasticity
