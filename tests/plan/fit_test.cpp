@@ -1,0 +1,168 @@
+#include "plan/fit.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "artifact/output_layout.h"
+#include "artifact/type_names.h"
+#include "core/checked.h"
+#include "core/error.h"
+#include "plan/synthetic_model.h"
+
+namespace plasticity {
+namespace {
+
+using test::gradients_of;
+using test::mixed_scores;
+using test::shape;
+using test::SyntheticModel;
+
+Recipe fit_to(const SyntheticModel& model, const PlanGoal& goal, PruneRequest prune = {}) {
+    const GateGradients scores = gradients_of(model.architecture(), mixed_scores(model.architecture()));
+    PlanGoal with_prune = goal;
+    with_prune.prune = prune;
+    with_prune.context_length = 1024;
+    with_prune.kv_type_name = "f16";
+    return fit({model, scores, with_prune}, choose_heads(model.architecture(), scores.layer_scores(), prune));
+}
+
+PlanGoal file_of(std::uint64_t bytes) {
+    PlanGoal goal;
+    goal.target_bytes = bytes;
+    return goal;
+}
+
+/// Bytes that the cheapest promotion of any matrix in the recipe would add.
+std::uint64_t smallest_step(const SyntheticModel& model, const Recipe& recipe) {
+    std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
+    for (const OutputTensor& tensor : lay_out(model, recipe, {}).tensors) {
+        if (tensor.source->is_vector) continue;
+        const std::vector<ggml_type> ladder = type_ladder(tensor.spec.dims[0], GGML_TYPE_Q3_K);
+        const auto at = std::ranges::find(ladder, tensor.spec.type);
+        if (at == ladder.begin()) continue;
+        const std::uint64_t above =
+            ggml_row_size(*(at - 1), tensor.spec.dims[0]) * static_cast<std::uint64_t>(tensor.spec.dims[1]);
+        smallest = std::min(smallest, align_up(above, 32) - align_up(tensor.spec.bytes(), 32));
+    }
+    return smallest;
+}
+
+TEST(Fit, ComesAsNearToAFileSizeAsTheTypesAllowAndNeverOver) {
+    for (const SyntheticModel& model : {SyntheticModel(shape()), SyntheticModel(shape({.n_embd = 480, .tied = false})),
+                                        SyntheticModel(shape({.name = "qwen2"}), true)}) {
+        const std::uint64_t most = fit_to(model, file_of(1u << 30)).budget.file_bytes;
+        for (std::uint64_t target = most * 11 / 40; target < most; target += most / 37) {
+            SCOPED_TRACE(target);
+            const Recipe recipe = fit_to(model, file_of(target));
+            EXPECT_EQ(recipe.budget.limit_bytes, target);
+            EXPECT_LE(recipe.budget.file_bytes, target);
+            EXPECT_EQ(recipe.budget.file_bytes, lay_out(model, recipe, {}).file.file_bytes());
+            // A step also changes the recipe's text by some bytes.
+            EXPECT_LT(target - recipe.budget.file_bytes, smallest_step(model, recipe) + 512);
+        }
+    }
+}
+
+TEST(Fit, IsTheSameTwice) {
+    const SyntheticModel model(shape());
+    EXPECT_EQ(recipe_to_json(fit_to(model, file_of(4'000'000))), recipe_to_json(fit_to(model, file_of(4'000'000))));
+}
+
+TEST(Fit, ReadsBitsPerWeightOverTheOutput) {
+    const SyntheticModel model(shape());
+    PlanGoal goal;
+    goal.target_bits_per_weight = 5.0;
+    const Recipe recipe = fit_to(model, goal);
+    std::int64_t parameters = 0;
+    for (const OutputTensor& tensor : lay_out(model, recipe, {}).tensors)
+        parameters += tensor.spec.dims[0] * tensor.spec.dims[1];
+    EXPECT_EQ(recipe.budget.limit_bytes, static_cast<std::uint64_t>(parameters) * 5 / 8);
+    EXPECT_LE(recipe.budget.file_bytes, recipe.budget.limit_bytes);
+}
+
+TEST(Fit, OnADeviceTiersAreDemotedButNeverPromoted) {
+    const SyntheticModel model(shape());
+    PlanGoal roomy;
+    roomy.device = Device{"box", 10'000'000'000, 0};
+    const Recipe free = fit_to(model, roomy);
+    EXPECT_EQ(free.assignment_for("model.embed_tokens.weight")->type, GGML_TYPE_Q6_K);
+    EXPECT_EQ(free.budget.total_bytes, free.budget.embedding_bytes + free.budget.attention_bytes +
+                                           free.budget.mlp_bytes + free.budget.norm_bytes +
+                                           free.budget.kv_cache_max_bytes + free.budget.compute_bytes);
+
+    PlanGoal tight;
+    tight.device = Device{"box", free.budget.total_bytes - 100'000, 0};
+    const Recipe fitted = fit_to(model, tight);
+    EXPECT_LE(fitted.budget.total_bytes, tight.device->effective_bytes());
+    EXPECT_EQ(fitted.topology, free.topology);  // demotion was enough
+    EXPECT_NE(recipe_to_json(fitted).find("demoted"), std::string::npos);
+}
+
+TEST(Fit, PrunesMoreWhereTheFloorIsNotEnough) {
+    const SyntheticModel model(shape());
+    PlanGoal goal;
+    goal.device = Device{"box", 10'000'000'000, 0};
+    const Recipe free = fit_to(model, goal);
+    // Below what all matrices at the floor take, but with heads and their KV cache left to remove.
+    std::uint64_t low = 1, high = free.budget.total_bytes;
+    while (high - low > 1000) {
+        goal.device->memory_bytes = (low + high) / 2;
+        try {
+            fit_to(model, goal);
+            high = goal.device->memory_bytes;
+        } catch (const Error& error) {
+            ASSERT_EQ(error.kind(), ErrorKind::kInfeasible);
+            low = goal.device->memory_bytes;
+        }
+    }
+    goal.device->memory_bytes = high;
+    const Recipe smallest = fit_to(model, goal);
+    for (const LayerTopology& layer : smallest.topology.layers) EXPECT_GE(layer.num_heads, 4);
+    EXPECT_GT(smallest.topology.parameter_reduction, free.topology.parameter_reduction);
+    EXPECT_THROW(fit_to(model, goal, {PruneRequest::Kind::kOff, 0}), Error);  // which may not prune
+}
+
+TEST(Fit, SaysWhatWouldFit) {
+    const SyntheticModel model(shape());
+    try {
+        fit_to(model, file_of(1000), {PruneRequest::Kind::kOff, 0});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kInfeasible);
+        const std::string message = error.what();
+        const std::string key = "smallest file is ";
+        const auto at = message.find(key);
+        ASSERT_NE(at, std::string::npos) << message;
+        const std::uint64_t least = std::stoull(message.substr(at + key.size()));
+        const Recipe recipe = fit_to(model, file_of(least), {PruneRequest::Kind::kOff, 0});
+        EXPECT_LE(recipe.budget.file_bytes, least);
+    }
+}
+
+TEST(Fit, OverridesBeatFloorAndTiers) {
+    const SyntheticModel model(shape());
+    PlanGoal goal;
+    goal.device = Device{"box", 10'000'000'000, 0};
+    goal.overrides.push_back({".*", std::regex(".*"), GGML_TYPE_F16});
+    const Recipe recipe = fit_to(model, goal, {PruneRequest::Kind::kKvGroups, 1});
+    EXPECT_TRUE(recipe.prunes());
+    EXPECT_EQ(recipe.output_architecture, "deci");
+    for (const OutputTensor& tensor : lay_out(model, recipe, {}).tensors)
+        EXPECT_EQ(tensor.spec.type, tensor.source->is_vector ? GGML_TYPE_F32 : GGML_TYPE_F16);
+    EXPECT_NE(recipe.assignment_for("model.embed_tokens.weight")->reason.find("--tensor-type .*=f16"),
+              std::string::npos);
+}
+
+TEST(Fit, ReasonsCarryTheirNumbers) {
+    const SyntheticModel model(shape({.n_embd = 480}));
+    const Recipe recipe = fit_to(model, file_of(6'000'000));
+    const std::string reason = recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->reason;
+    for (const char* part : {"tier: mean score 0.", "bits per weight", " bytes", "predicted damage", "next ",
+                             "480 is not a multiple of 256: 32-wide types"})
+        EXPECT_NE(reason.find(part), std::string::npos) << reason;
+}
+
+}  // namespace
+}  // namespace plasticity
