@@ -18,7 +18,7 @@ namespace plasticity {
 namespace {
 
 // Far above any real model (headers reach some 20 MB, mostly vocabulary); they bound what a hostile file can cost.
-constexpr std::uint64_t kMaxHeaderBytes = std::uint64_t{256} << 20;
+constexpr std::uint64_t kMaxHeaderBytes = std::uint64_t{128} << 20;
 constexpr std::uint64_t kMaxKeys = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxTensors = std::uint64_t{1} << 20;
 constexpr std::uint64_t kMaxKeyBytes = 65535;  // the format's own limit
@@ -80,6 +80,7 @@ std::vector<T> read_elements(HeaderCursor& in) {
     const std::uint64_t n = in.count("array elements", kSmallest, kMaxHeaderBytes);
     std::vector<T> elements;
     if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, bool>) {
+        elements.reserve(static_cast<std::size_t>(n));  // at most four times the rest of the header
         for (std::uint64_t i = 0; i < n; ++i) elements.push_back(read_scalar<T>(in));
     } else {
         elements.resize(static_cast<std::size_t>(n));

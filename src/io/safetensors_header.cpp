@@ -14,6 +14,7 @@ namespace plasticity {
 namespace {
 
 constexpr std::string_view kMetadataKey = "__metadata__";
+constexpr std::size_t kMaxRank = 64;  // as many as NumPy and PyTorch take
 
 /// Takes the parser's events. Where it is in the document:
 ///
@@ -81,12 +82,15 @@ void HeaderBuilder::fail(std::string_view got) const {
 }
 
 bool HeaderBuilder::number_unsigned(std::uint64_t value) {
-    if (place_ == Place::kShape)
-        header_.tensors.back().shape.push_back(value);
-    else if (place_ == Place::kOffsets && offsets_.size() < 3)  // three are as wrong as three thousand
+    if (place_ == Place::kShape) {
+        std::vector<std::uint64_t>& shape = header_.tensors.back().shape;
+        if (shape.size() == kMaxRank) fail(fmt::format("more than {} dimensions", kMaxRank));
+        shape.push_back(value);
+    } else if (place_ == Place::kOffsets && offsets_.size() < 3) {  // three are as wrong as three thousand
         offsets_.push_back(value);
-    else if (place_ != Place::kOffsets)
+    } else if (place_ != Place::kOffsets) {
         fail(fmt::format("the number {}", value));
+    }
     return true;
 }
 

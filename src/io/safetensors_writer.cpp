@@ -27,26 +27,30 @@ std::uint64_t data_bytes_of(const std::vector<SafetensorsSpec>& tensors) {
     return total;
 }
 
+std::string json_string(const std::string& text) {
+    try {
+        return nlohmann::json(text).dump();
+    } catch (const nlohmann::json::exception&) {
+        throw_internal("a tensor's name is not valid UTF-8");
+    }
+}
+
 /// u64 length | JSON, blanks up to a multiple of 8 so that the data is aligned. Offsets follow the given order.
 std::string header_of(const std::vector<SafetensorsSpec>& tensors) {
-    nlohmann::ordered_json header = nlohmann::ordered_json::object();
-    header["__metadata__"] = {
-        {"format", "pt"}};  // transformers refuses files that do not say which framework's they are
+    // transformers refuses files that do not say which framework's they are.
+    std::string json = R"({"__metadata__":{"format":"pt"})";
     std::set<std::string_view> names;
     std::uint64_t offset = 0;
     for (const SafetensorsSpec& tensor : tensors) {
         if (tensor.name.empty() || tensor.name == "__metadata__" || !names.insert(tensor.name).second)
             throw_internal(fmt::format("tensor name '{}' is empty, reserved or laid out twice", tensor.name));
         const std::uint64_t end = offset + tensor.bytes();
-        header[tensor.name] = {{"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+        const nlohmann::ordered_json entry{
+            {"dtype", tensor.dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
+        json += fmt::format(",{}:{}", json_string(tensor.name), entry.dump());
         offset = end;
     }
-    std::string json;
-    try {
-        json = header.dump();
-    } catch (const nlohmann::json::exception&) {
-        throw_internal("a tensor's name is not valid UTF-8");
-    }
+    json += '}';
     json.resize(align_up(json.size(), 8), ' ');
     if (json.size() > 100'000'000) throw_internal("the header exceeds 100,000,000 bytes");
 

@@ -1,5 +1,6 @@
 #include "io/gguf_reader.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -328,7 +329,7 @@ TEST_F(GgufReaderTest, ReportsEveryBadTensorAtOnce) {
 
 TEST_F(GgufReaderTest, ListsTenProblemsAndCountsTheRest) {
     Bytes file = header(14, 0);
-    for (int i = 0; i < 14; ++i) add_tensor(file, "t" + std::to_string(i), {0});
+    for (int i = 0; i < 14; ++i) add_tensor(file, fmt::format("t{}", i), {0});
     expect_malformed(file.pad_to(32).zeros(64), {"14 problems", "'t9'", "and 4 more"});
     try {
         read(file);
@@ -344,7 +345,7 @@ TEST_F(GgufReaderTest, EscapesWhatATerminalWouldObey) {
 
 TEST_F(GgufReaderTest, CostsNoMoreThanTheFileForVeryManyKeys) {
     Bytes file = header(0, 50'000);
-    for (int i = 0; i < 50'000; ++i) file.text("k" + std::to_string(i)).u32(GGUF_TYPE_UINT8).u8(1);
+    for (int i = 0; i < 50'000; ++i) file.text(fmt::format("k{}", i)).u32(GGUF_TYPE_UINT8).u8(1);
     EXPECT_EQ(read(file).metadata().entries().size(), 50'000u);  // quadratic work would take minutes
 }
 

@@ -142,6 +142,13 @@ TEST_F(SafetensorsTest, RefusesShapesThatWrap) {
     expect_malformed(R"({"a":{"dtype":"F32","shape":[18446744073709551615,0],"data_offsets":[0,0]}})", 0, {"2^63"});
 }
 
+TEST_F(SafetensorsTest, RefusesAbsurdRanks) {
+    std::string ones = "1";
+    for (int i = 0; i < 64; ++i) ones += ",1";
+    expect_malformed(R"({"a":{"dtype":"U8","shape":[)" + ones + R"(],"data_offsets":[0,1]}})", 1,
+                     {"'a'", "more than 64 dimensions"});
+}
+
 TEST_F(SafetensorsTest, RefusesUnknownDtypes) {
     for (const char* dtype : {"F4", "bf16", "", "F128"})
         expect_malformed(R"({"a":{"dtype":")" + std::string(dtype) + R"(","shape":[2],"data_offsets":[0,4]}})", 4,
