@@ -58,7 +58,10 @@ public:
             settle_output(config);
             add_rope_frequencies(config);
             check_tensors(architecture_, tensors_, problems);
-            if (has_tokenizer()) tokenizer_ = read_hf_tokenizer(folder, architecture_.n_vocab);
+            // Only a vocabulary that the weights bear out: config.json alone must not choose how much memory it takes.
+            const ModelTensor* embedding = find({TensorRole::kTokenEmbedding});
+            if (!has_tokenizer() || !embedding || embedding->rows != architecture_.n_vocab) return;
+            tokenizer_ = read_hf_tokenizer(folder, architecture_.n_vocab);
             check_tokenizer(tokenizer_, problems);
         });
         problems.throw_if_any();

@@ -258,6 +258,7 @@ TEST(OpenFolder, RefusesWeightsThatDoNotFit) {
         {{{"num_hidden_layers", 3}}, "blk.2.attn_norm.weight: missing"},
         {{{"tie_word_embeddings", false}}, "output.weight: missing"},
         {{{"vocab_size", 263}}, "token_embd.weight: got shape [264 × 32]"},
+        {{{"vocab_size", 67'000'000}}, "token_embd.weight: got shape [264 × 32]"},
     };
     for (const auto& [changes, expected] : cases) {
         json changed = config;
