@@ -229,7 +229,8 @@ TEST(ExportGguf, KeepsVectorsInF32) {
     const TempDir dir;
     const auto model = open_model(write_tiny_gguf(dir / "tiny.gguf", {.architecture = "qwen2"}));
     export_gguf(*model, {.file = dir / "half.gguf", .type = "f16"}, *quiet());
-    for (const ModelTensor& tensor : open_model(dir / "half.gguf")->tensors())
+    const auto half = open_model(dir / "half.gguf");
+    for (const ModelTensor& tensor : half->tensors())
         EXPECT_EQ(tensor.type, tensor.is_vector ? GGML_TYPE_F32 : GGML_TYPE_F16) << tensor.name;
 }
 
