@@ -9,8 +9,8 @@ namespace plasticity {
 
 /// Which file of a Hugging Face folder holds which tensor.
 struct ShardIndex {
-    std::vector<std::filesystem::path> shards;      ///< in name order
-    std::map<std::string, std::size_t> shard_of;    ///< tensor name → index into shards; empty for a single file
+    std::vector<std::filesystem::path> shards;    ///< in name order
+    std::map<std::string, std::size_t> shard_of;  ///< tensor name → index into shards; empty for a single file
 };
 
 /// Reads model.safetensors.index.json, or takes a lone model.safetensors.
