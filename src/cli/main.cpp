@@ -1,1 +1,65 @@
-int main() { return 0; }
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "cli/command.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/version.h"
+
+namespace {
+
+using namespace plasticity;
+
+int run(int argc, char** argv) {
+    CLI::App program{"Compresses a language model for one task and one device into a GGUF that stock llama.cpp runs.\n"
+                     "Exit codes: 0 ok, 1 internal, 2 usage, 3 input missing, 4 input malformed, 5 budget infeasible,\n"
+                     "6 I/O or disk full, 7 verification failed, 130/143 interrupted.",
+                     "plasticity"};
+    program.set_version_flag("--version", std::string("plasticity ") + kVersion);
+    program.require_subcommand(1);
+
+    CommandResult result;
+    add_run_command(program, result);
+    add_score_command(program, result);
+    add_plan_command(program, result);
+    add_compress_command(program, result);
+    add_verify_command(program, result);
+    add_infer_command(program, result);
+    add_eval_command(program, result);
+    add_inspect_command(program, result);
+    add_export_command(program, result);
+    try {
+        program.parse(argc, argv);
+    } catch (const CLI::Success& wanted) {  // --help, --version
+        return program.exit(wanted);
+    } catch (const CLI::ParseError& problem) {
+        program.exit(problem);
+        return static_cast<int>(ErrorKind::kUsage);
+    }
+    return result.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    install_signal_handlers();
+    try {
+        return run(argc, argv);
+    } catch (const Error& error) {
+        fmt::print(stderr, "plasticity: {}\n", error.what());
+        return static_cast<int>(error.kind());
+    } catch (const Interrupted& interrupted) {
+        fmt::print(stderr, "plasticity: interrupted\n");
+        return interrupted.exit_code();
+    } catch (const std::bad_alloc&) {
+        fmt::print(stderr, "plasticity: out of memory; take a smaller model, fewer threads or a shorter context\n");
+        return static_cast<int>(ErrorKind::kIo);
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "plasticity: internal error: {}\n", error.what());
+        return static_cast<int>(ErrorKind::kInternal);
+    }
+}

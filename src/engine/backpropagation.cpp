@@ -48,6 +48,12 @@ void observe(const ActivationObserver& observer, std::span<const TensorId> matri
 
 }  // namespace
 
+template <typename Rows>
+auto Backpropagation::rows_of(Rows& values, std::int64_t first, std::int64_t n) const {
+    const auto width = static_cast<std::size_t>(architecture().n_embd);
+    return std::span(values).subspan(static_cast<std::size_t>(first) * width, static_cast<std::size_t>(n) * width);
+}
+
 std::int64_t Example::n_targets() const {
     return targets.empty() ? 0 : std::count(targets.begin() + 1, targets.end(), std::uint8_t{1});
 }
@@ -142,67 +148,77 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     observe(observer, {{{R::kDown, layer}}}, forward.feed_forward.activated);
 }
 
-/// Position i predicts token i + 1. ∂(Σ cross-entropy)/∂logits = softmax − one-hot; the division by the number of
-/// targets waits in gradient_scale_, since p / n would fall below what 16-bit products resolve.
+/// Position i predicts token i + 1. The division by the number of targets waits in gradient_scale_, since a probability
+/// divided by it would fall below what 16-bit products resolve.
 double Backpropagation::loss_and_gradient(const Example& example, bool want_gradient,
                                           const ActivationObserver& observer) {
-    const std::int64_t n_embd = architecture().n_embd, n_vocab = architecture().n_vocab;
-    const std::vector<float>& last = inputs_.back();
-    if (want_gradient) gradient_.assign(last.size(), 0.0f);
+    if (want_gradient) gradient_.assign(inputs_.back().size(), 0.0f);
     double total = 0;
-    std::vector<float> chunk_gradient;
     for (std::int64_t first = 0; first + 1 < n_tokens_; first += kLossRows) {
         throw_if_interrupted();
         const std::int64_t n = std::min(kLossRows, n_tokens_ - 1 - first);
-        const auto offset = static_cast<std::size_t>(first * n_embd), count = static_cast<std::size_t>(n * n_embd);
-
-        graph_.begin(kMaxNodes);
-        const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
-        ggml_tensor* x = graph_.input(GGML_TYPE_F32, n_embd, n);
-        ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
-        if (observer) graph_.keep(hidden);
-        ggml_tensor* logits = ggml_mul_mat(graph_.context(), weights_.output(), hidden);
-        ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
-        graph_.prepare();
-        fill<float>(x, std::span(last).subspan(offset, count));
-        graph_.run();
-        const TensorRole output_role = architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput;
-        if (observer) observe(observer, {{{output_role}}}, hidden);
-
-        std::vector<float> zero_row;
-        for (std::int64_t row = 0; row < n; ++row) {
-            const auto next = static_cast<std::size_t>(first + row + 1);
-            const std::size_t row_start = static_cast<std::size_t>(row * n_vocab) * sizeof(float);
-            if (example.targets[next] == 0) {
-                zero_row.resize(static_cast<std::size_t>(n_vocab));
-                if (want_gradient)
-                    ggml_backend_tensor_set(probabilities, zero_row.data(), row_start, zero_row.size() * sizeof(float));
-                continue;
-            }
-            const std::size_t at = row_start + static_cast<std::size_t>(example.tokens[next]) * sizeof(float);
-            float p = 0;
-            ggml_backend_tensor_get(probabilities, &p, at, sizeof p);
-            total -= std::log(std::max(p, std::numeric_limits<float>::min()));
-            p -= 1.0f;
-            ggml_backend_tensor_set(probabilities, &p, at, sizeof p);
-        }
-        if (!want_gradient) continue;
-
-        back_graph_.begin(kMaxNodes);
-        const GraphScope back{back_graph_.context(), architecture(), nullptr, nullptr};
-        ggml_tensor* again = back_graph_.input(GGML_TYPE_F32, n_embd, n);
-        ggml_tensor* hidden_gradient =
-            ggml_mul_mat(back_graph_.context(), weights_.output_transposed(), probabilities);
-        hidden_gradient = ggml_mul(back_graph_.context(), hidden_gradient, weights_.output_norm());
-        ggml_tensor* result = back_graph_.keep(
-            ggml_rms_norm_back(back.context, hidden_gradient, again, architecture().rms_norm_epsilon));
-        back_graph_.prepare();
-        fill<float>(again, std::span(last).subspan(offset, count));
-        back_graph_.run();
-        fetch<float>(result, std::span(gradient_).subspan(offset, count));
+        ggml_tensor* probabilities = predict(first, n, observer);
+        total += subtract_targets(example, first, n, probabilities);
+        if (want_gradient) backward_output(first, n, probabilities);
     }
     gradient_scale_ = 1.0 / static_cast<double>(example.n_targets());
     return total * gradient_scale_;
+}
+
+/// softmax of the logits of positions [first, first + n): {n_vocab, n}, held by graph_.
+ggml_tensor* Backpropagation::predict(std::int64_t first, std::int64_t n, const ActivationObserver& observer) {
+    graph_.begin(kMaxNodes);
+    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
+    ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
+    if (observer) graph_.keep(hidden);
+    ggml_tensor* logits = ggml_mul_mat(graph_.context(), weights_.output(), hidden);
+    ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
+    graph_.prepare();
+    fill<float>(x, rows_of(inputs_.back(), first, n));
+    graph_.run();
+    const TensorRole role = architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput;
+    if (observer) observe(observer, {{{role}}}, hidden);
+    return probabilities;
+}
+
+/// Turns probabilities into ∂(Σ cross-entropy)/∂logits = softmax − one-hot, rows without a target into zeros.
+/// @returns Σ cross-entropy
+double Backpropagation::subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
+                                         ggml_tensor* probabilities) const {
+    double total = 0;
+    for (std::int64_t row = 0; row < n; ++row) {
+        const auto next = static_cast<std::size_t>(first + row + 1);
+        const std::size_t row_start = static_cast<std::size_t>(row) * probabilities->nb[1];
+        if (example.targets[next] == 0) {
+            ggml_backend_tensor_memset(probabilities, 0, row_start, probabilities->nb[1]);
+            continue;
+        }
+        const std::size_t at = row_start + static_cast<std::size_t>(example.tokens[next]) * sizeof(float);
+        float p = 0;
+        ggml_backend_tensor_get(probabilities, &p, at, sizeof p);
+        total -= std::log(std::max(p, std::numeric_limits<float>::min()));
+        p -= 1.0f;
+        ggml_backend_tensor_set(probabilities, &p, at, sizeof p);
+    }
+    return total;
+}
+
+/// From the logits' gradient to that of what enters the last norm.
+void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient) {
+    back_graph_.begin(kMaxNodes);
+    ggml_context* context = back_graph_.context();
+    // The same memory as a leaf: as a node it would be computed again.
+    ggml_tensor* gradient = ggml_new_tensor_2d(context, GGML_TYPE_F32, logits_gradient->ne[0], n);
+    ggml_backend_tensor_alloc(logits_gradient->buffer, gradient, logits_gradient->data);
+    ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
+    gradient = ggml_mul_mat(context, weights_.output_transposed(), gradient);
+    gradient = ggml_mul(context, gradient, weights_.output_norm());
+    gradient = back_graph_.keep(ggml_rms_norm_back(context, gradient, x, architecture().rms_norm_epsilon));
+    back_graph_.prepare();
+    fill<float>(x, rows_of(inputs_.back(), first, n));
+    back_graph_.run();
+    fetch<float>(gradient, rows_of(gradient_, first, n));
 }
 
 /// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.

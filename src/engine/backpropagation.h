@@ -60,6 +60,11 @@ private:
     void embed(const Example& example);
     void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
     double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
+    ggml_tensor* predict(std::int64_t first, std::int64_t n, const ActivationObserver& observer);
+    double subtract_targets(const Example& example, std::int64_t first, std::int64_t n, ggml_tensor* probabilities) const;
+    void backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient);
+    template <typename Rows>
+    auto rows_of(Rows& values, std::int64_t first, std::int64_t n) const;
     std::vector<double> backward_layer(int layer);
     void rescale_gradient();
 

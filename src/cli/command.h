@@ -1,0 +1,51 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string_view>
+
+#include "core/progress.h"
+#include "io/atomic_file.h"
+
+namespace plasticity {
+
+/// What every command takes.
+struct CommonOptions {
+    int threads = 0;  ///< 0: all processors
+    bool json = false;
+    bool force = false;
+    bool quiet = false;
+    bool log_json = false;
+    std::uint32_t seed = 0;
+
+    std::unique_ptr<Progress> progress() const;
+    Overwrite overwrite() const { return force ? Overwrite::kReplace : Overwrite::kRefuse; }
+};
+
+/// Where commands leave their exit code: 0 unless one says otherwise without an error (a failed verification: 7).
+struct CommandResult {
+    int exit_code = 0;
+};
+
+/// Adds -t/--threads, --json, --force, --quiet, --log-json and --seed.
+void add_common_options(CLI::App& command, CommonOptions& options);
+
+/// One JSON document, indented, to stdout.
+void print_json(const nlohmann::ordered_json& document);
+/// A line of text to stdout.
+void print_line(std::string_view line);
+
+// One function a command; each adds itself to the program.
+void add_score_command(CLI::App& program, CommandResult& result);
+void add_plan_command(CLI::App& program, CommandResult& result);
+void add_compress_command(CLI::App& program, CommandResult& result);
+void add_verify_command(CLI::App& program, CommandResult& result);
+void add_infer_command(CLI::App& program, CommandResult& result);
+void add_eval_command(CLI::App& program, CommandResult& result);
+void add_inspect_command(CLI::App& program, CommandResult& result);
+void add_export_command(CLI::App& program, CommandResult& result);
+void add_run_command(CLI::App& program, CommandResult& result);
+
+}  // namespace plasticity

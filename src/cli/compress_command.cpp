@@ -1,0 +1,76 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "artifact/recipe.h"
+#include "cli/command.h"
+#include "cli/plan_options.h"
+#include "core/error.h"
+#include "core/units.h"
+#include "plasticity/compress.h"
+#include "plasticity/plan.h"
+
+namespace plasticity {
+namespace {
+
+struct CompressCommand {
+    CommonOptions common;
+    CompressOptions options;
+    PlanArguments arguments;
+    std::filesystem::path recipe;
+};
+
+Recipe recipe_for(const CompressCommand& command, Progress& progress) {
+    if (!command.recipe.empty()) return load_recipe(command.recipe);
+    if (command.arguments.options.scores.empty())
+        throw Error(ErrorKind::kUsage, "compress: neither --recipe nor --scores; expected one of them");
+    PlanOptions options = command.arguments.resolve();
+    options.model = command.options.model;
+    options.statistics = command.options.statistics;
+    return plan(options, progress);
+}
+
+void run_compress(CompressCommand& command) {
+    command.options.threads = command.common.threads;
+    command.options.overwrite = command.common.force;
+    const auto progress = command.common.progress();
+    const Recipe recipe = recipe_for(command, *progress);
+    const CompressResult done = compress(command.options, recipe, *progress);
+    const double ratio = static_cast<double>(done.source_bytes) / static_cast<double>(done.file_bytes);
+    if (command.common.json)
+        print_json({{"output", command.options.output.string()},
+                    {"file_bytes", done.file_bytes},
+                    {"source_bytes", done.source_bytes},
+                    {"compression_ratio", ratio},
+                    {"tensors", done.tensors},
+                    {"seconds", done.seconds},
+                    {"dry_run", command.options.dry_run}});
+    else if (command.options.dry_run)
+        print_line(fmt::format("{}: would be {} bytes ({}), {:.2f} times smaller", command.options.output.string(),
+                               done.file_bytes, format_bytes(done.file_bytes), ratio));
+    else
+        print_line(fmt::format("{}: {} bytes ({}), {:.2f} times smaller, {}", command.options.output.string(),
+                               done.file_bytes, format_bytes(done.file_bytes), ratio, format_duration(done.seconds)));
+}
+
+}  // namespace
+
+void add_compress_command(CLI::App& program, CommandResult&) {
+    auto command = std::make_shared<CompressCommand>();
+    CompressOptions& options = command->options;
+    CLI::App* app = program.add_subcommand("compress", "Slice, quantise and write one GGUF in a stream");
+    app->add_option("model", options.model, "GGUF file or Hugging Face folder")->required();
+    CLI::Option* recipe = app->add_option("--recipe", command->recipe, "recipe.json of plan");
+    app->add_option("--scores", command->arguments.options.scores, "Plan on the way from this gate_gradients.json")
+        ->excludes(recipe);
+    app->add_option("-o,--output", options.output, "GGUF to write")->required();
+    app->add_option("--stats,--imatrix", options.statistics, "Importance of channels: from score, or from llama-imatrix");
+    app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
+    app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
+    add_plan_options(*app, command->arguments);
+    add_common_options(*app, command->common);
+    app->callback([command] { run_compress(*command); });
+}
+
+}  // namespace plasticity

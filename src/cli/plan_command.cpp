@@ -1,0 +1,57 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "artifact/recipe.h"
+#include "cli/command.h"
+#include "cli/plan_options.h"
+#include "core/units.h"
+#include "plan/explain.h"
+#include "plasticity/plan.h"
+
+namespace plasticity {
+namespace {
+
+struct PlanCommand {
+    CommonOptions common;
+    PlanArguments arguments;
+    std::filesystem::path output;
+    bool explain = false;
+};
+
+void run_plan(const PlanCommand& command) {
+    const auto progress = command.common.progress();
+    const Recipe recipe = plan(command.arguments.resolve(), *progress);
+    if (!command.output.empty()) save_recipe(recipe, command.output, command.common.overwrite());
+    if (command.common.json)
+        print_json(nlohmann::ordered_json::parse(recipe_to_json(recipe)));
+    else if (command.explain)
+        print_line(explain(recipe));
+    else
+        print_line(fmt::format("{}: {}, file {}, at run time {} of {}", command.output.string(),
+                               recipe.topology.precision_profile, format_bytes(recipe.budget.file_bytes),
+                               format_bytes(recipe.budget.total_bytes), format_bytes(recipe.budget.limit_bytes)));
+}
+
+}  // namespace
+
+void add_plan_command(CLI::App& program, CommandResult&) {
+    auto command = std::make_shared<PlanCommand>();
+    PlanOptions& options = command->arguments.options;
+    CLI::App* app = program.add_subcommand("plan", "What to prune, and a type for every tensor. Writes recipe.json");
+    app->add_option("model", options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("--scores", options.scores, "gate_gradients.json")->required();
+    app->add_option("--stats", options.statistics, "Statistics of the same scoring run");
+    add_plan_options(*app, command->arguments);
+    CLI::Option* output = app->add_option("-o,--output", command->output, "recipe.json to write");
+    app->add_flag("--explain", command->explain, "Print the plan as a table");
+    add_common_options(*app, command->common);
+    app->callback([command, output] {
+        if (output->count() == 0 && !command->explain && !command->common.json)
+            throw CLI::RequiredError("--output (or --explain, or --json)");
+        run_plan(*command);
+    });
+}
+
+}  // namespace plasticity

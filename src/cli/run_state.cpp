@@ -1,0 +1,51 @@
+#include "cli/run_state.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/hash.h"
+#include "io/atomic_file.h"
+#include "io/corpus.h"
+
+namespace plasticity {
+
+namespace fs = std::filesystem;
+
+RunState::RunState(fs::path folder) : folder_(std::move(folder)) {
+    const fs::path file = folder_ / "run.json";
+    if (!fs::exists(file)) return;
+    const auto document = nlohmann::json::parse(read_text_file(file, 1 << 20), nullptr, false);
+    if (!document.is_object()) return;
+    for (const auto& [stage, value] : document.items())
+        if (value.is_string()) fingerprints_[stage] = value.get<std::string>();
+}
+
+bool RunState::is_done(const std::string& stage, const std::string& wanted, const std::vector<fs::path>& outputs) const {
+    const auto found = fingerprints_.find(stage);
+    return found != fingerprints_.end() && found->second == wanted &&
+           std::all_of(outputs.begin(), outputs.end(), [](const fs::path& path) { return fs::exists(path); });
+}
+
+void RunState::finish(const std::string& stage, const std::string& made_from) {
+    fingerprints_[stage] = made_from;
+    write_text_file(folder_ / "run.json", nlohmann::json(fingerprints_).dump(2) + "\n", Overwrite::kReplace);
+}
+
+std::string fingerprint(const std::vector<std::string>& parts) {
+    Sha256 hash;
+    for (const std::string& part : parts) hash.update(fmt::format("{}:{}", part.size(), part));
+    return hash.finish();
+}
+
+std::string file_identity(const std::vector<fs::path>& paths) {
+    std::string identity;
+    for (const fs::path& path : list_data_files(paths))
+        identity += fmt::format("{} {} {}\n", fs::canonical(path).string(), fs::file_size(path),
+                                fs::last_write_time(path).time_since_epoch().count());
+    return identity;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,93 @@
+#include "cli/run_summary.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/report_text.h"
+#include "core/units.h"
+
+namespace plasticity {
+namespace {
+
+struct HeadCounts {
+    std::int64_t kept = 0, of = 0, kv_kept = 0, kv_of = 0, layers_touched = 0;
+};
+
+HeadCounts count_heads(const Topology& topology) {
+    HeadCounts counts;
+    for (const LayerTopology& layer : topology.layers) {
+        counts.kept += layer.num_heads;
+        counts.of += topology.original_num_heads;
+        counts.kv_kept += layer.num_kv_heads;
+        counts.kv_of += topology.original_num_kv_heads;
+        counts.layers_touched += layer.num_heads < topology.original_num_heads ? 1 : 0;
+    }
+    return counts;
+}
+
+double generated_rate(const InferResult& sample) {
+    return sample.generation_seconds > 0 ? sample.generated_tokens / sample.generation_seconds : 0;
+}
+
+std::string failures(const Report& report) {
+    std::string text;
+    for (const Check& check : report.checks)
+        if (!check.passed) text += fmt::format("  FAILED      {}: {}\n", check.name, check.detail);
+    return text;
+}
+
+}  // namespace
+
+std::string summary_text(const RunSummary& summary) {
+    const HeadCounts heads = count_heads(summary.recipe.topology);
+    const double source_bytes = static_cast<double>(std::filesystem::is_directory(summary.model)
+                                                        ? 0
+                                                        : std::filesystem::file_size(summary.model));
+    std::string text = "\n";
+    text += fmt::format("  file        {}\n", summary.output.string());
+    text += fmt::format("  size        {} ({} bytes{}), architecture {}, stock llama.cpp: {}\n",
+                        format_bytes(summary.report.file_bytes), summary.report.file_bytes,
+                        source_bytes > 0 ? fmt::format(", {:.2f} × smaller than its source",
+                                                       source_bytes / static_cast<double>(summary.report.file_bytes))
+                                         : "",
+                        summary.report.architecture, summary.recipe.stock ? "yes" : summary.recipe.stock_reason);
+    text += fmt::format("  pruned      {} of {} query heads, {} of {} KV groups, in {} of {} layers\n",
+                        heads.of - heads.kept, heads.of, heads.kv_of - heads.kv_kept, heads.kv_of, heads.layers_touched,
+                        summary.recipe.topology.layers.size());
+    text += fmt::format("  memory      {} at run time with {} tokens of context\n",
+                        format_bytes(summary.recipe.budget.total_bytes), summary.recipe.context_length);
+    if (summary.report.quality) text += fmt::format("  quality     {}\n", quality_text(*summary.report.quality));
+    text += fmt::format("  speed       {:.1f} tokens/s generated\n", generated_rate(summary.sample));
+    text += failures(summary.report);
+    text += fmt::format("  verified    {}, report in {}\n", summary.report.passed() ? "yes" : "NO",
+                        summary.report_path.string());
+    text += fmt::format("  sample      {}{}", summary.prompt, summary.sample.text);
+    return text;
+}
+
+nlohmann::ordered_json summary_json(const RunSummary& summary) {
+    const HeadCounts heads = count_heads(summary.recipe.topology);
+    nlohmann::ordered_json json{
+        {"ggufPath", summary.output.string()},
+        {"outputSizeBytes", summary.report.file_bytes},
+        {"architecture", summary.report.architecture},
+        {"stock", summary.recipe.stock},
+        {"prunedQueryHeads", heads.of - heads.kept},
+        {"prunedKvGroups", heads.kv_of - heads.kv_kept},
+        {"runTimeBytes", summary.recipe.budget.total_bytes},
+        {"verified", summary.report.passed()},
+        {"generatedTokensPerSecond", generated_rate(summary.sample)},
+        {"testOutput", summary.sample.text},
+        {"reportPath", summary.report_path.string()},
+    };
+    if (summary.report.quality) {
+        json["meanKl"] = summary.report.quality->mean_kl;
+        json["perplexity"] = summary.report.quality->perplexity;
+        json["basePerplexity"] = summary.report.quality->base_perplexity;
+        json["top1Agreement"] = summary.report.quality->top1_agreement;
+    }
+    return json;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,59 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "artifact/gate_gradients.h"
+#include "cli/command.h"
+#include "core/error.h"
+#include "plasticity/score.h"
+
+namespace plasticity {
+namespace {
+
+struct ScoreCommand {
+    CommonOptions common;
+    ScoreOptions options;
+    std::filesystem::path output;
+};
+
+void run_score(ScoreCommand& command) {
+    command.options.threads = command.common.threads;
+    command.options.overwrite = command.common.force;
+    if (!command.common.force && std::filesystem::exists(command.output))
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("score: {} exists; pass --force to replace it", command.output.string()));
+    const auto progress = command.common.progress();
+    const GateGradients gradients = score(command.options, *progress);
+    save_gate_gradients(gradients, command.output, command.common.overwrite());
+    if (command.common.json)
+        print_json({{"output", command.output.string()},
+                    {"examples", gradients.num_steps},
+                    {"tokens", gradients.num_tokens},
+                    {"mean_loss", gradients.mean_loss}});
+    else
+        print_line(fmt::format("{}: {} layers × {} heads from {} examples ({} target tokens), mean loss {:.4f}",
+                               command.output.string(), gradients.absolute_sums.size(), gradients.num_heads,
+                               gradients.num_steps, gradients.num_tokens, gradients.mean_loss));
+}
+
+}  // namespace
+
+void add_score_command(CLI::App& program, CommandResult&) {
+    auto command = std::make_shared<ScoreCommand>();
+    CLI::App* app = program.add_subcommand("score", "Which heads does the task use? Writes gate_gradients.json");
+    app->add_option("model", command->options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("--data", command->options.data, "Text, source trees or JSONL of the task")->required();
+    app->add_option("-o,--output", command->output, "gate_gradients.json to write")->required();
+    app->add_option("--stats", command->options.statistics,
+                    "Also write activation statistics (GGUF, as llama-imatrix writes them)");
+    app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")
+        ->check(CLI::NonNegativeNumber);
+    app->add_option("--chunk", command->options.chunk, "Tokens an example of plain text holds")->capture_default_str();
+    app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
+        ->capture_default_str();
+    add_common_options(*app, command->common);
+    app->callback([command] { run_score(*command); });
+}
+
+}  // namespace plasticity

@@ -1,0 +1,53 @@
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "artifact/report.h"
+#include "cli/command.h"
+#include "cli/report_text.h"
+#include "plasticity/verify.h"
+
+namespace plasticity {
+namespace {
+
+struct VerifyCommand {
+    CommonOptions common;
+    VerifyOptions options;
+    std::filesystem::path output;
+};
+
+constexpr int kVerificationFailed = 7;
+
+void run_verify(VerifyCommand& command, CommandResult& result) {
+    command.options.threads = command.common.threads;
+    const auto progress = command.common.progress();
+    const Report report = verify(command.options, *progress);
+    if (!command.output.empty()) save_report(report, command.output, command.common.overwrite());
+    if (command.common.json)
+        print_json(nlohmann::ordered_json::parse(report_to_json(report)));
+    else
+        print_line(report_text(report));
+    if (!report.passed()) result.exit_code = kVerificationFailed;
+}
+
+}  // namespace
+
+void add_verify_command(CLI::App& program, CommandResult& result) {
+    auto command = std::make_shared<VerifyCommand>();
+    VerifyOptions& options = command->options;
+    CLI::App* app = program.add_subcommand("verify", "Does the file hold what its recipe says, and how good is it?");
+    app->add_option("model", options.model, "GGUF to verify")->required();
+    CLI::Option* base = app->add_option("--base", options.base, "The model it was made from: adds KL divergence");
+    CLI::Option* data = app->add_option("--data", options.data, "Held-out text to measure on");
+    base->needs(data);
+    data->needs(base);
+    app->add_option("--device", options.device, "Budget to hold it against; default: the recipe's");
+    app->add_option("-c,--context", options.context, "Tokens a chunk holds")->capture_default_str();
+    app->add_option("--chunks", options.chunks, "Chunks to measure; 0: all of the text")->capture_default_str();
+    app->add_option("-o,--output", command->output, "report.json to write");
+    add_common_options(*app, command->common);
+    app->callback([command, &result] { run_verify(*command, result); });
+}
+
+}  // namespace plasticity
