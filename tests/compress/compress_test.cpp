@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <functional>
 #include <iterator>
@@ -10,6 +12,7 @@
 #include "artifact/statistics.h"
 #include "compress/tensor_encoder.h"
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
 #include "support/temp_dir.h"
@@ -252,6 +255,23 @@ TEST_F(Compress, StopsAtWeightsThatAreNotFiniteAndLeavesNothing) {
                          ErrorKind::kMalformed);
             EXPECT_NE(message.find("blk.1.attn_k.weight at row 3, column 7"), std::string::npos) << message;
         }
+    EXPECT_EQ(entries_of(dir_.path()), before);
+}
+
+TEST_F(Compress, StopsAtASignalAndLeavesNothing) {
+    const Path model = source();
+    const Recipe recipe = recipe_for(model);
+    const auto before = entries_of(dir_.path());
+    const auto interrupted = [&] {
+        install_signal_handlers();
+        std::raise(SIGTERM);
+        try {
+            run({.model = model, .output = dir_ / "out.gguf"}, recipe);
+        } catch (const Interrupted& stop) {
+            std::exit(stop.exit_code());
+        }
+    };
+    EXPECT_EXIT(interrupted(), testing::ExitedWithCode(143), "");
     EXPECT_EQ(entries_of(dir_.path()), before);
 }
 
