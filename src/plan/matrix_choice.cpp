@@ -25,20 +25,36 @@ bool is_attention(TensorRole role) {
            role == TensorRole::kValue || role == TensorRole::kAttentionOutput;
 }
 
-/// The score that decides a matrix's tier: of the heads it still serves, of the whole block for the feed-forward part,
-/// and the highest for what every token passes.
-double score_of(const TensorId& id, const HeadPruning& heads, double mean_of_model) {
-    if (id.layer < 0) return 1;
-    const LayerHeads& layer = heads.layers()[static_cast<std::size_t>(id.layer)];
-    if (layer.scores.empty()) return mean_of_model;  // a block without attention says nothing about itself
-    return is_attention(id.role) ? layer.mean_kept_score() : layer.mean_score();
-}
+/// The scores that decide tiers.
+class TierScores {
+public:
+    explicit TierScores(const HeadPruning& heads) {
+        double sum = 0;
+        for (const LayerHeads& layer : heads.layers()) {
+            sum += layer.mean_score() * static_cast<double>(layer.scores.size());
+            layers_.push_back({!layer.scores.empty(), layer.mean_kept_score(), layer.mean_score()});
+        }
+        if (heads.base_heads() > 0) of_model_ = sum / static_cast<double>(heads.base_heads());
+    }
 
-double mean_of_model(const HeadPruning& heads) {
-    double sum = 0;
-    for (const LayerHeads& layer : heads.layers()) sum += layer.mean_score() * static_cast<double>(layer.scores.size());
-    return heads.base_heads() > 0 ? sum / static_cast<double>(heads.base_heads()) : 1;
-}
+    /// Of the heads that a matrix still serves, of the whole block for the feed-forward part, and the highest for what
+    /// every token passes.
+    double of(const TensorId& id) const {
+        if (id.layer < 0) return 1;
+        const Layer& layer = layers_[static_cast<std::size_t>(id.layer)];
+        if (!layer.has_heads) return of_model_;  // a block without attention says nothing about itself
+        return is_attention(id.role) ? layer.kept : layer.whole;
+    }
+
+private:
+    struct Layer {
+        bool has_heads = false;
+        double kept = 0;
+        double whole = 0;
+    };
+    std::vector<Layer> layers_;
+    double of_model_ = 1;
+};
 
 MatrixChoice start_choice(const ModelTensor& tensor, TensorShape shape, double score, const PlanGoal& goal) {
     MatrixChoice choice;
@@ -114,12 +130,12 @@ TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, st
 }
 
 std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal) {
-    const double overall = mean_of_model(heads);
+    const TierScores scores(heads);
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
         if (tensor.is_vector) continue;
         const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
-        if (shape.rows > 0) choices.push_back(start_choice(tensor, shape, score_of(tensor.id, heads, overall), goal));
+        if (shape.rows > 0) choices.push_back(start_choice(tensor, shape, scores.of(tensor.id), goal));
     }
     return choices;
 }
