@@ -59,3 +59,8 @@ endfunction()
 plasticity_script_test(structure.tree structure/check_structure.py ${CMAKE_SOURCE_DIR})
 plasticity_script_test(structure.self_test structure/check_structure_test.py)
 plasticity_script_test(scripts.set_up scripts/scripts_test.py)
+
+# Documentation whose commands run: see tests/docs.
+add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
+         ${CMAKE_SOURCE_DIR}/docs/pipeline.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
+set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 1200 RUN_SERIAL ON)

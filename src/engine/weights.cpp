@@ -194,20 +194,26 @@ private:
 
     /// From the tensor just loaded, so that both orders hold the same rounded numbers.
     void transpose(const Job& job) {
-        const std::size_t element = ggml_type_size(job.target->type);
-        const auto rows = static_cast<std::size_t>(job.source->rows);
-        const auto cols = static_cast<std::size_t>(job.source->cols);
-        std::vector<std::byte> from(rows * cols * element), to(from.size());
-        fetch<std::byte>(job.target, from);
-        constexpr std::size_t kBlock = 64;
+        const auto rows = static_cast<std::size_t>(job.source->rows), cols = static_cast<std::size_t>(job.source->cols);
+        if (ggml_type_size(job.target->type) == sizeof(float))
+            transpose_as<float>(job, rows, cols);
+        else
+            transpose_as<std::uint16_t>(job, rows, cols);
+    }
+
+    template <typename Element>
+    void transpose_as(const Job& job, std::size_t rows, std::size_t cols) {
+        constexpr std::size_t kBlock = 64;  // both sides of a block stay in the first-level cache
+        std::vector<Element> from(rows * cols), to(rows * cols);
+        fetch<Element>(job.target, from);
         parallel_for(backend_.threads(), (cols + kBlock - 1) / kBlock, [&](std::size_t block) {
             const std::size_t first = block * kBlock, last = std::min(cols, first + kBlock);
             for (std::size_t row0 = 0; row0 < rows; row0 += kBlock)
                 for (std::size_t col = first; col < last; ++col)
                     for (std::size_t row = row0; row < std::min(rows, row0 + kBlock); ++row)
-                        std::memcpy(&to[(col * rows + row) * element], &from[(row * cols + col) * element], element);
+                        to[col * rows + row] = from[row * cols + col];
         });
-        fill<std::byte>(job.transposed, to);
+        fill<Element>(job.transposed, to);
     }
 
     Weights& weights_;
