@@ -23,14 +23,14 @@ struct PlanOptions {
     std::filesystem::path model;
     std::filesystem::path scores;
     std::optional<std::filesystem::path> statistics;
-    std::optional<std::string> device;                   ///< exactly one of device, target_bytes and target_bpw
-    std::optional<std::uint64_t> target_bytes;           ///< of the whole file
-    std::optional<double> target_bits_per_weight;        ///< file bits divided by the output's parameters
-    std::int32_t context_length = 0;                     ///< 0: 4096, or the model's own where shorter
+    std::optional<std::string> device;             ///< exactly one of device, target_bytes and target_bpw
+    std::optional<std::uint64_t> target_bytes;     ///< of the whole file
+    std::optional<double> target_bits_per_weight;  ///< file bits divided by the output's parameters
+    std::int32_t context_length = 0;               ///< 0: 4096, or the model's own where shorter
     std::string kv_type = "f16";
     std::string policy = "tiers";
     PruneRequest prune;
-    std::string floor_type = "q3_K_S";                   ///< no matrix goes below this many bits per weight
+    std::string floor_type = "q3_K_S";                              ///< no matrix goes below this many bits per weight
     std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
 };
 

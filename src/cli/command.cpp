@@ -23,8 +23,12 @@ void add_common_options(CLI::App& command, CommonOptions& options) {
     command.add_option("--seed", options.seed, "Seed of everything random")->group("Common");
 }
 
-void print_json(const nlohmann::ordered_json& document) { print_line(document.dump(2)); }
+void print_json(const nlohmann::ordered_json& document) {
+    print_line(document.dump(2));
+}
 
-void print_line(std::string_view line) { fmt::print("{}\n", line); }
+void print_line(std::string_view line) {
+    fmt::print("{}\n", line);
+}
 
 }  // namespace plasticity

@@ -65,7 +65,8 @@ void add_compress_command(CLI::App& program, CommandResult&) {
     app->add_option("--scores", command->arguments.options.scores, "Plan on the way from this gate_gradients.json")
         ->excludes(recipe);
     app->add_option("-o,--output", options.output, "GGUF to write")->required();
-    app->add_option("--stats,--imatrix", options.statistics, "Importance of channels: from score, or from llama-imatrix");
+    app->add_option("--stats,--imatrix", options.statistics,
+                    "Importance of channels: from score, or from llama-imatrix");
     app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
     app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
     add_plan_options(*app, command->arguments);

@@ -34,7 +34,8 @@ void evaluate_alone(const EvalCommand& command, Decoder& decoder, const Evaluati
                     {"tokens_per_second", rate}});
     else
         print_line(fmt::format("perplexity {:.4f} ± {:.4f} over {} positions ({} chunks of {}), {:.0f} tokens/s",
-                               result.value, result.standard_error, result.positions, text.n_chunks, text.context, rate));
+                               result.value, result.standard_error, result.positions, text.n_chunks, text.context,
+                               rate));
 }
 
 void evaluate_against(const EvalCommand& command, Decoder& base, Decoder& decoder, const EvaluationText& text,

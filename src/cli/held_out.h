@@ -14,6 +14,7 @@ struct DataSplit {
 /// With eval_data: as given. Without: every fifth text file of `data` is held out; of fewer than five, the last; of one
 /// file, or where no file is plain text, none.
 /// @throws Error (kMissing, kUsage)
-DataSplit split_data(const std::vector<std::filesystem::path>& data, const std::vector<std::filesystem::path>& eval_data);
+DataSplit split_data(const std::vector<std::filesystem::path>& data,
+                     const std::vector<std::filesystem::path>& eval_data);
 
 }  // namespace plasticity

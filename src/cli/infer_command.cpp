@@ -15,7 +15,9 @@ struct InferCommand {
     InferOptions options;
 };
 
-double rate(std::int32_t tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; }
+double rate(std::int32_t tokens, double seconds) {
+    return seconds > 0 ? tokens / seconds : 0;
+}
 
 void run_infer(InferCommand& command) {
     command.options.threads = command.common.threads;
@@ -58,12 +60,14 @@ void add_infer_command(CLI::App& program, CommandResult&) {
     app->add_option("-n,--predict", options.max_tokens, "Tokens to generate at most")
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber);
-    app->add_option("--temp", options.temperature, "Temperature; 0: always the most likely token")->capture_default_str();
+    app->add_option("--temp", options.temperature, "Temperature; 0: always the most likely token")
+        ->capture_default_str();
     app->add_option("--top-k", options.top_k, "0: off")->capture_default_str();
     app->add_option("--top-p", options.top_p, "1: off")->capture_default_str();
     app->add_option("--min-p", options.min_p, "0: off")->capture_default_str();
     app->add_option("--stop", options.stop, "Stop at this string; may be given several times");
-    app->add_flag("--chat", options.use_chat_template, "The prompt is a user's message: apply the model's chat template");
+    app->add_flag("--chat", options.use_chat_template,
+                  "The prompt is a user's message: apply the model's chat template");
     add_common_options(*app, command->common);
     app->callback([command] { run_infer(*command); });
 }

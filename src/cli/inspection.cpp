@@ -72,24 +72,22 @@ ordered_json inspect_statistics(const fs::path& path) {
     const Statistics statistics = load_statistics(path);
     std::int64_t tokens = 0;
     for (const auto& [name, entry] : statistics.matrices) tokens = std::max(tokens, entry.count);
-    return {{"kind", "statistics"},       {"path", path.string()},
-            {"matrices", statistics.matrices.size()}, {"tokens", tokens},
-            {"chunk_size", statistics.chunk_size},    {"chunk_count", statistics.chunk_count},
+    return {{"kind", "statistics"},
+            {"path", path.string()},
+            {"matrices", statistics.matrices.size()},
+            {"tokens", tokens},
+            {"chunk_size", statistics.chunk_size},
+            {"chunk_count", statistics.chunk_count},
             {"datasets", statistics.datasets}};
 }
 
 ordered_json inspect_gate_gradients(const fs::path& path) {
     const GateGradients gradients = load_gate_gradients(path);
-    return {{"kind", "gate_gradients"},
-            {"path", path.string()},
-            {"model", gradients.model_name},
-            {"layers", gradients.absolute_sums.size()},
-            {"heads", gradients.num_heads},
-            {"kv_heads", gradients.num_kv_heads},
-            {"examples", gradients.num_steps},
-            {"tokens", gradients.num_tokens},
-            {"mean_loss", gradients.mean_loss},
-            {"layer_scores", gradients.layer_scores()}};
+    return {{"kind", "gate_gradients"},         {"path", path.string()},
+            {"model", gradients.model_name},    {"layers", gradients.absolute_sums.size()},
+            {"heads", gradients.num_heads},     {"kv_heads", gradients.num_kv_heads},
+            {"examples", gradients.num_steps},  {"tokens", gradients.num_tokens},
+            {"mean_loss", gradients.mean_loss}, {"layer_scores", gradients.layer_scores()}};
 }
 
 ordered_json inspect_json(const fs::path& path) {

@@ -15,10 +15,11 @@ namespace {
 using namespace plasticity;
 
 int run(int argc, char** argv) {
-    CLI::App program{"Compresses a language model for one task and one device into a GGUF that stock llama.cpp runs.\n"
-                     "Exit codes: 0 ok, 1 internal, 2 usage, 3 input missing, 4 input malformed, 5 budget infeasible,\n"
-                     "6 I/O or disk full, 7 verification failed, 130/143 interrupted.",
-                     "plasticity"};
+    CLI::App program{
+        "Compresses a language model for one task and one device into a GGUF that stock llama.cpp runs.\n"
+        "Exit codes: 0 ok, 1 internal, 2 usage, 3 input missing, 4 input malformed, 5 budget infeasible,\n"
+        "6 I/O or disk full, 7 verification failed, 130/143 interrupted.",
+        "plasticity"};
     program.set_version_flag("--version", std::string("plasticity ") + kVersion);
     program.require_subcommand(1);
 

@@ -27,19 +27,21 @@ PruneRequest parse_prune(const std::string& text) {
     if (text == "off") return {Kind::kOff, 0};
     if (text.starts_with("kv-groups=")) return {Kind::kKvGroups, parse_amount(text, 10)};
     if (text.starts_with("heads=")) return {Kind::kHeads, parse_amount(text, 6)};
-    throw Error(ErrorKind::kUsage,
-                fmt::format("--prune {}: expected auto, off, kv-groups=N or heads=SHARE (ffn=SHARE is not there yet)", text));
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("--prune {}: expected auto, off, kv-groups=N or heads=SHARE (ffn=SHARE is not there yet)", text));
 }
 
 PlanOptions PlanArguments::resolve() const {
     PlanOptions resolved = options;
     if (!target_size.empty()) resolved.target_bytes = parse_bytes(target_size);
-    const int n_budgets = (resolved.device ? 1 : 0) + (resolved.target_bytes ? 1 : 0) +
-                          (resolved.target_bits_per_weight ? 1 : 0);
+    const int n_budgets =
+        (resolved.device ? 1 : 0) + (resolved.target_bytes ? 1 : 0) + (resolved.target_bits_per_weight ? 1 : 0);
     if (n_budgets != 1)
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("plan: {} budgets given; expected exactly one of --device, --target-size and --target-bpw",
-                                n_budgets));
+        throw Error(
+            ErrorKind::kUsage,
+            fmt::format("plan: {} budgets given; expected exactly one of --device, --target-size and --target-bpw",
+                        n_budgets));
     resolved.prune = parse_prune(prune);
     for (const std::string& text : tensor_types) {
         const std::size_t split = text.rfind('=');
@@ -52,17 +54,21 @@ PlanOptions PlanArguments::resolve() const {
 
 void add_plan_options(CLI::App& command, PlanArguments& arguments) {
     PlanOptions& options = arguments.options;
-    command.add_option("--device", options.device,
-                       "16gb|macbookair, 32gb|macbookpro, 24gb-vram|5090|rtx5090, <n>gb, auto, or JSON "
-                       "{memoryGb, reservedGb, label}")
+    command
+        .add_option("--device", options.device,
+                    "16gb|macbookair, 32gb|macbookpro, 24gb-vram|5090|rtx5090, <n>gb, auto, or JSON "
+                    "{memoryGb, reservedGb, label}")
         ->group("Budget");
-    command.add_option("--target-size", arguments.target_size, "Of the whole file: bytes, 12.9GB, 12GiB")->group("Budget");
+    command.add_option("--target-size", arguments.target_size, "Of the whole file: bytes, 12.9GB, 12GiB")
+        ->group("Budget");
     command.add_option("--target-bpw", options.target_bits_per_weight, "Bits of the file per weight")->group("Budget");
     command.add_option("--context", options.context_length, "Tokens the KV cache is budgeted for; 0: 4096 at most")
         ->check(CLI::NonNegativeNumber)
         ->group("Budget");
     command.add_option("--kv-type", options.kv_type, "f16, q8_0 or q4_0")->capture_default_str()->group("Budget");
-    command.add_option("--policy", options.policy, "tiers (optimal is not there yet)")->capture_default_str()->group("Plan");
+    command.add_option("--policy", options.policy, "tiers (optimal is not there yet)")
+        ->capture_default_str()
+        ->group("Plan");
     command.add_option("--prune", arguments.prune, "auto, off, kv-groups=N (every layer) or heads=SHARE (of all)")
         ->capture_default_str()
         ->group("Plan");

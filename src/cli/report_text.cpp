@@ -8,14 +8,16 @@ namespace plasticity {
 
 std::string quality_text(const QualityPanel& quality) {
     return fmt::format(
-        "mean KL {:.4f}, median {:.4f}, 99.9 % {:.3f}, top-1 {:.1f} %, perplexity {:.4f} against {:.4f} (×{:.4f}) over {} "
+        "mean KL {:.4f}, median {:.4f}, 99.9 % {:.3f}, top-1 {:.1f} %, perplexity {:.4f} against {:.4f} (×{:.4f}) over "
+        "{} "
         "positions",
         quality.mean_kl, quality.median_kl, quality.p999_kl, 100 * quality.top1_agreement, quality.perplexity,
         quality.base_perplexity, quality.perplexity_ratio(), quality.positions);
 }
 
 std::string report_text(const Report& report) {
-    std::string text = fmt::format("{}: {} ({})\n", report.model_path, format_bytes(report.file_bytes), report.architecture);
+    std::string text =
+        fmt::format("{}: {} ({})\n", report.model_path, format_bytes(report.file_bytes), report.architecture);
     for (const Check& check : report.checks)
         text += fmt::format("  {} {:<14} {}\n", check.passed ? "ok  " : "FAIL", check.name, check.detail);
     if (report.quality) text += fmt::format("  quality: {}\n", quality_text(*report.quality));

@@ -87,8 +87,9 @@ private:
     }
 
     void score_stage() {
-        const std::vector<std::string> inputs{identity_, file_identity(data_.calibration),
-                                              fmt::format("{} {} {}", command_.tokens, command_.chunk, command_.precision)};
+        const std::vector<std::string> inputs{
+            identity_, file_identity(data_.calibration),
+            fmt::format("{} {} {}", command_.tokens, command_.chunk, command_.precision)};
         stage("score", inputs, {scores(), statistics()}, [&] {
             const GateGradients gradients = score({.model = model(),
                                                    .data = data_.calibration,
@@ -178,10 +179,12 @@ void add_run_command(CLI::App& program, CommandResult& result) {
     app->add_option("--eval-data", command->eval_data,
                     "Held-out text to measure on; default: every fifth file of --data, which then is not scored");
     app->add_option("-o,--output", command->folder, "Folder for everything that is made")->required();
-    app->add_option("--tokens", command->tokens, "Score so many tokens; 0: all of the data")->check(CLI::NonNegativeNumber);
+    app->add_option("--tokens", command->tokens, "Score so many tokens; 0: all of the data")
+        ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->chunk, "Tokens an example of plain text holds")->capture_default_str();
     app->add_option("--precision", command->precision, "Of weights while scoring")->capture_default_str();
-    app->add_option("--chunks", command->eval_chunks, "Chunks of held-out text to measure; 0: all")->capture_default_str();
+    app->add_option("--chunks", command->eval_chunks, "Chunks of held-out text to measure; 0: all")
+        ->capture_default_str();
     app->add_option("-p,--prompt", command->prompt, "What the result is tried on")->capture_default_str();
     add_plan_options(*app, command->arguments);
     add_common_options(*app, command->common);

@@ -23,7 +23,8 @@ RunState::RunState(fs::path folder) : folder_(std::move(folder)) {
         if (value.is_string()) fingerprints_[stage] = value.get<std::string>();
 }
 
-bool RunState::is_done(const std::string& stage, const std::string& wanted, const std::vector<fs::path>& outputs) const {
+bool RunState::is_done(const std::string& stage, const std::string& wanted,
+                       const std::vector<fs::path>& outputs) const {
     const auto found = fingerprints_.find(stage);
     return found != fingerprints_.end() && found->second == wanted &&
            std::all_of(outputs.begin(), outputs.end(), [](const fs::path& path) { return fs::exists(path); });

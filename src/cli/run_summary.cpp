@@ -41,9 +41,8 @@ std::string failures(const Report& report) {
 
 std::string summary_text(const RunSummary& summary) {
     const HeadCounts heads = count_heads(summary.recipe.topology);
-    const double source_bytes = static_cast<double>(std::filesystem::is_directory(summary.model)
-                                                        ? 0
-                                                        : std::filesystem::file_size(summary.model));
+    const double source_bytes = static_cast<double>(
+        std::filesystem::is_directory(summary.model) ? 0 : std::filesystem::file_size(summary.model));
     std::string text = "\n";
     text += fmt::format("  file        {}\n", summary.output.string());
     text += fmt::format("  size        {} ({} bytes{}), architecture {}, stock llama.cpp: {}\n",

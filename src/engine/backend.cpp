@@ -17,8 +17,8 @@ Backend::Backend(int threads)
 ggml_backend_buffer_ptr Backend::allocate(ggml_context* context) const {
     ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors(context, backend_.get()));
     if (!buffer) {
-        const std::size_t bytes =
-            ggml_backend_alloc_ctx_tensors_from_buft_size(context, ggml_backend_get_default_buffer_type(backend_.get()));
+        const std::size_t bytes = ggml_backend_alloc_ctx_tensors_from_buft_size(
+            context, ggml_backend_get_default_buffer_type(backend_.get()));
         throw Error(ErrorKind::kIo, fmt::format("engine: {} bytes for tensors could not be had; "
                                                 "close other programs or take a smaller model",
                                                 bytes));
@@ -63,6 +63,8 @@ void GraphWorkspace::prepare() {
         throw Error(ErrorKind::kIo, "engine: no memory for a graph's intermediate results; take a shorter context");
 }
 
-std::size_t GraphWorkspace::bytes() const { return ggml_gallocr_get_buffer_size(allocator_.get(), 0); }
+std::size_t GraphWorkspace::bytes() const {
+    return ggml_gallocr_get_buffer_size(allocator_.get(), 0);
+}
 
 }  // namespace plasticity

@@ -234,8 +234,7 @@ std::vector<double> Backpropagation::backward_layer(int layer) {
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, nullptr);
     if (forward.heads != nullptr) graph_.keep(forward.heads);
-    const LayerGradients gradients =
-        build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
+    const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
     graph_.keep(gradients.input);
     graph_.prepare();

@@ -21,8 +21,8 @@ struct Example {
 
 /// What one example says of every query head.
 struct ExampleGradients {
-    double loss = 0;                          ///< mean cross-entropy of the targets, nats
-    std::vector<std::vector<double>> gates;   ///< [layer][query head]: ∂loss/∂gate at gate = 1
+    double loss = 0;                         ///< mean cross-entropy of the targets, nats
+    std::vector<std::vector<double>> gates;  ///< [layer][query head]: ∂loss/∂gate at gate = 1
 };
 
 /// Sees what every matrix reads. @param matrices  the weights that read these rows
@@ -61,7 +61,8 @@ private:
     void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
     double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
     ggml_tensor* predict(std::int64_t first, std::int64_t n, const ActivationObserver& observer);
-    double subtract_targets(const Example& example, std::int64_t first, std::int64_t n, ggml_tensor* probabilities) const;
+    double subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
+                            ggml_tensor* probabilities) const;
     void backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient);
     template <typename Rows>
     auto rows_of(Rows& values, std::int64_t first, std::int64_t n) const;
@@ -73,8 +74,9 @@ private:
     GraphWorkspace graph_;
     GraphWorkspace back_graph_;
     std::int64_t n_tokens_ = 0;
-    std::vector<std::vector<float>> inputs_;  ///< [layer + 1][tokens · n_embd]: what enters each block, and the last norm
-    std::vector<float> gradient_;             ///< [tokens · n_embd]: ∂L/∂(what enters the block above) ÷ gradient_scale_
+    std::vector<std::vector<float>>
+        inputs_;                   ///< [layer + 1][tokens · n_embd]: what enters each block, and the last norm
+    std::vector<float> gradient_;  ///< [tokens · n_embd]: ∂L/∂(what enters the block above) ÷ gradient_scale_
     double gradient_scale_ = 1;
 };
 

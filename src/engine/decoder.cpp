@@ -108,8 +108,7 @@ void Decoder::emit_logits(std::size_t first, std::size_t n_tokens, const LogitsS
         const std::size_t n = std::min(kLogitRows, n_tokens - row);
         logits_graph_.begin(8);
         ggml_tensor* hidden = logits_graph_.input(GGML_TYPE_F32, a.n_embd, static_cast<std::int64_t>(n));
-        ggml_tensor* logits =
-            logits_graph_.keep(ggml_mul_mat(logits_graph_.context(), weights_.output(), hidden));
+        ggml_tensor* logits = logits_graph_.keep(ggml_mul_mat(logits_graph_.context(), weights_.output(), hidden));
         logits_graph_.prepare();
         fill<float>(hidden, std::span(hidden_).subspan(row * n_embd, n * n_embd));
         logits_graph_.run();

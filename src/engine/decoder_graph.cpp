@@ -56,8 +56,8 @@ Projections build_projections(const GraphScope& scope, const LayerWeights& layer
     };
     Projections p{};
     p.normed = build_rms_norm(scope, x, layer.attention_norm);
-    p.query = build_rope(
-        scope, as_heads(project(context, layer.query, layer.query_bias, p.normed), layer.geometry.n_head));
+    p.query =
+        build_rope(scope, as_heads(project(context, layer.query, layer.query_bias, p.normed), layer.geometry.n_head));
     p.key =
         build_rope(scope, as_heads(project(context, layer.key, layer.key_bias, p.normed), layer.geometry.n_head_kv));
     p.value = as_heads(project(context, layer.value, layer.value_bias, p.normed), layer.geometry.n_head_kv);

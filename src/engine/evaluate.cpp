@@ -101,7 +101,9 @@ std::vector<std::int32_t> EvaluationText::chunk(std::int32_t index) const {
     return piece;
 }
 
-std::int64_t EvaluationText::positions() const { return std::int64_t{n_chunks} * (context - 1 - first_scored()); }
+std::int64_t EvaluationText::positions() const {
+    return std::int64_t{n_chunks} * (context - 1 - first_scored());
+}
 
 EvaluationText prepare_evaluation(const Tokenizer& tokenizer, std::string_view text, std::int32_t context,
                                   std::int32_t max_chunks) {
@@ -111,9 +113,10 @@ EvaluationText prepare_evaluation(const Tokenizer& tokenizer, std::string_view t
     if (tokenizer.adds_bos()) result.bos = tokenizer.bos();
     const auto available = static_cast<std::int32_t>(result.tokens.size() / static_cast<std::size_t>(context));
     if (available == 0)
-        throw Error(ErrorKind::kUsage, fmt::format("evaluate: the text has {} tokens; expected at least {} (one chunk); "
-                                                   "give more text or a smaller -c",
-                                                   result.tokens.size(), context));
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("evaluate: the text has {} tokens; expected at least {} (one chunk); "
+                                "give more text or a smaller -c",
+                                result.tokens.size(), context));
     result.n_chunks = max_chunks > 0 ? std::min(available, max_chunks) : available;
     return result;
 }
@@ -165,9 +168,8 @@ QualityPanel compare(Decoder& base, Decoder& model, const EvaluationText& text, 
         scored_logits(model, text, chunk, logits);
         parallel_for(base.threads(), per_chunk, [&](std::size_t i) {
             const std::int32_t next = chunk[static_cast<std::size_t>(text.first_scored()) + i + 1];
-            outcomes[static_cast<std::size_t>(index) * per_chunk + i] =
-                compare_position(std::span(base_logits).subspan(i * width, width),
-                                 std::span(logits).subspan(i * width, width), next);
+            outcomes[static_cast<std::size_t>(index) * per_chunk + i] = compare_position(
+                std::span(base_logits).subspan(i * width, width), std::span(logits).subspan(i * width, width), next);
         });
         progress.advance(1);
     }

@@ -11,8 +11,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Bytes at the end of `text` that begin a UTF-8 sequence without finishing it.
 std::size_t unfinished_utf8(std::string_view text) {
@@ -77,9 +78,12 @@ private:
 
 std::string_view stop_reason_name(StopReason reason) {
     switch (reason) {
-        case StopReason::kEndOfText: return "end of text";
-        case StopReason::kStopString: return "stop string";
-        case StopReason::kLength: break;
+        case StopReason::kEndOfText:
+            return "end of text";
+        case StopReason::kStopString:
+            return "stop string";
+        case StopReason::kLength:
+            break;
     }
     return "length";
 }

@@ -16,7 +16,9 @@ KvCache::KvCache(const Architecture& architecture, const Backend& backend, std::
     ggml_backend_buffer_clear(buffer_.get(), 0);
 }
 
-std::size_t KvCache::bytes() const { return buffer_ ? ggml_backend_buffer_get_size(buffer_.get()) : 0; }
+std::size_t KvCache::bytes() const {
+    return buffer_ ? ggml_backend_buffer_get_size(buffer_.get()) : 0;
+}
 
 void KvCache::store(GraphWorkspace& workspace, int layer, ggml_tensor* key, ggml_tensor* value) const {
     ggml_context* context = workspace.context();

@@ -13,8 +13,7 @@ ggml_tensor* swap_heads_and_tokens(ggml_context* context, ggml_tensor* x) {
 }
 
 /// ∂L/∂x of RMSNorm(x) · weight. `normed_gradient` is ∂L/∂ of the product.
-ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight,
-                           ggml_tensor* x) {
+ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight, ggml_tensor* x) {
     ggml_tensor* scaled = ggml_mul(scope.context, normed_gradient, weight);
     return ggml_rms_norm_back(scope.context, scaled, x, scope.architecture.rms_norm_epsilon);
 }
@@ -60,16 +59,15 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerForward& f
     AttentionGradients g{};
     g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys), scores));
     g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores));
-    ggml_tensor* value =
-        ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
+    ggml_tensor* value = ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
     g.value = ggml_cont(context, swap_heads_and_tokens(context, value));
     return g;
 }
 
 }  // namespace
 
-LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x,
-                                 ggml_tensor* mask, ggml_tensor* gates) {
+LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
+                                 ggml_tensor* gates) {
     ggml_context* context = scope.context;
     LayerForward f{};
     f.input = x;
@@ -79,11 +77,9 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
         f.projections = build_projections(scope, layer, x);
         f.keys = swap_heads_and_tokens(context, f.projections.key);
         f.values = swap_heads_and_tokens(context, f.projections.value);
-        ggml_tensor* scores =
-            ggml_mul_mat(context, f.keys, swap_heads_and_tokens(context, f.projections.query));
+        ggml_tensor* scores = ggml_mul_mat(context, f.keys, swap_heads_and_tokens(context, f.projections.query));
         f.probabilities = ggml_soft_max_ext(context, scores, mask, attention_scale(scope.architecture), 0.0f);
-        ggml_tensor* heads =
-            ggml_mul_mat(context, contiguous_transpose(context, f.values), f.probabilities);
+        ggml_tensor* heads = ggml_mul_mat(context, contiguous_transpose(context, f.values), f.probabilities);
         heads = ggml_cont(context, swap_heads_and_tokens(context, heads));
         f.heads = ggml_reshape_2d(context, heads, head_dim * layer.geometry.n_head, n_tokens);
         ggml_tensor* gated = f.heads;

@@ -6,20 +6,20 @@ namespace plasticity {
 
 /// A block's forward pass with everything that its backward pass needs, for one sequence from position 0.
 struct LayerForward {
-    ggml_tensor* input;        ///< {n_embd, tokens}
-    Projections projections;   ///< members nullptr in a block without attention
-    ggml_tensor* keys;         ///< {head_dim, tokens, n_head_kv}: a permuted view
-    ggml_tensor* values;       ///< likewise
+    ggml_tensor* input;          ///< {n_embd, tokens}
+    Projections projections;     ///< members nullptr in a block without attention
+    ggml_tensor* keys;           ///< {head_dim, tokens, n_head_kv}: a permuted view
+    ggml_tensor* values;         ///< likewise
     ggml_tensor* probabilities;  ///< {tokens (keys), tokens (queries), n_head}
-    ggml_tensor* heads;        ///< {head_dim · n_head, tokens}, before the gates
-    ggml_tensor* attended;     ///< {n_embd, tokens}: input plus attention
+    ggml_tensor* heads;          ///< {head_dim · n_head, tokens}, before the gates
+    ggml_tensor* attended;       ///< {n_embd, tokens}: input plus attention
     FeedForward feed_forward;
 };
 
 /// @param mask   F32 {tokens, tokens}: 0 where a query may look, −∞ elsewhere
 /// @param gates  F32 {1, n_head}: a factor on every head's output; nullptr: all 1
-LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x,
-                                 ggml_tensor* mask, ggml_tensor* gates);
+LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
+                                 ggml_tensor* gates);
 
 /// Gradients of a scalar loss with respect to what a block holds.
 struct LayerGradients {

@@ -4,7 +4,9 @@
 
 namespace plasticity {
 
-void Sampler::ChainDeleter::operator()(llama_sampler* chain) const noexcept { llama_sampler_free(chain); }
+void Sampler::ChainDeleter::operator()(llama_sampler* chain) const noexcept {
+    llama_sampler_free(chain);
+}
 
 Sampler::Sampler(const SamplerOptions& options)
     : chain_(llama_sampler_chain_init(llama_sampler_chain_default_params())) {

@@ -17,9 +17,11 @@ class LogCapture {
 public:
     LogCapture() : lock_(mutex()) {
         text().clear();
-        llama_log_set([](ggml_log_level level, const char* line, void*) {
-            if (level >= GGML_LOG_LEVEL_WARN) text() += line;
-        }, nullptr);
+        llama_log_set(
+            [](ggml_log_level level, const char* line, void*) {
+                if (level >= GGML_LOG_LEVEL_WARN) text() += line;
+            },
+            nullptr);
     }
     ~LogCapture() {
         llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
@@ -88,10 +90,11 @@ void set_value(gguf_context* context, const char* key, const GgufValue& value) {
 
 }  // namespace
 
-void Tokenizer::ModelDeleter::operator()(llama_model* model) const noexcept { llama_model_free(model); }
+void Tokenizer::ModelDeleter::operator()(llama_model* model) const noexcept {
+    llama_model_free(model);
+}
 
-Tokenizer::Tokenizer(const GgufMetadata& tokenizer)
-    : chat_template_(tokenizer.text_or("tokenizer.chat_template", "")) {
+Tokenizer::Tokenizer(const GgufMetadata& tokenizer) : chat_template_(tokenizer.text_or("tokenizer.chat_template", "")) {
     if (!tokenizer.contains("tokenizer.ggml.tokens"))
         throw Error(ErrorKind::kMalformed,
                     "tokenizer: the model carries no vocabulary (tokenizer.ggml.tokens); was it written with "
@@ -111,7 +114,9 @@ Tokenizer::Tokenizer(const GgufMetadata& tokenizer)
 Tokenizer::~Tokenizer() = default;
 Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 
-const llama_vocab* Tokenizer::vocab() const { return llama_model_get_vocab(model_.get()); }
+const llama_vocab* Tokenizer::vocab() const {
+    return llama_model_get_vocab(model_.get());
+}
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_special, bool parse_special) const {
     if (text.size() > static_cast<std::size_t>(INT32_MAX) / 2)
@@ -119,9 +124,8 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
                                                    "split it into files",
                                                    text.size()));
     std::vector<std::int32_t> tokens(text.size() + 2);  // a token covers at least one byte, plus BOS and EOS
-    const std::int32_t n =
-        llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
-                       static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    const std::int32_t n = llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
+                                          static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
     if (n < 0)
         throw Error(ErrorKind::kInternal, fmt::format("tokenizer: {} bytes of text gave {} tokens", text.size(), -n));
     tokens.resize(static_cast<std::size_t>(n));
@@ -131,8 +135,8 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
 std::string Tokenizer::piece(std::int32_t token, bool show_special) const {
     std::string text(64, '\0');
     for (;;) {
-        const std::int32_t n = llama_token_to_piece(vocab(), token, text.data(), static_cast<std::int32_t>(text.size()),
-                                                    0, show_special);
+        const std::int32_t n =
+            llama_token_to_piece(vocab(), token, text.data(), static_cast<std::int32_t>(text.size()), 0, show_special);
         if (n >= 0) {
             text.resize(static_cast<std::size_t>(n));
             return text;
@@ -141,10 +145,18 @@ std::string Tokenizer::piece(std::int32_t token, bool show_special) const {
     }
 }
 
-bool Tokenizer::ends_generation(std::int32_t token) const { return llama_vocab_is_eog(vocab(), token); }
-bool Tokenizer::adds_bos() const { return llama_vocab_get_add_bos(vocab()); }
-std::int32_t Tokenizer::bos() const { return llama_vocab_bos(vocab()); }
-std::int32_t Tokenizer::size() const { return llama_vocab_n_tokens(vocab()); }
+bool Tokenizer::ends_generation(std::int32_t token) const {
+    return llama_vocab_is_eog(vocab(), token);
+}
+bool Tokenizer::adds_bos() const {
+    return llama_vocab_get_add_bos(vocab());
+}
+std::int32_t Tokenizer::bos() const {
+    return llama_vocab_bos(vocab());
+}
+std::int32_t Tokenizer::size() const {
+    return llama_vocab_n_tokens(vocab());
+}
 
 std::string Tokenizer::apply_chat_template(std::span<const ChatMessage> messages, bool open_answer) const {
     if (chat_template_.empty())
@@ -157,8 +169,9 @@ std::string Tokenizer::apply_chat_template(std::span<const ChatMessage> messages
         const std::int32_t n = llama_chat_apply_template(chat_template_.c_str(), chat.data(), chat.size(), open_answer,
                                                          text.data(), static_cast<std::int32_t>(text.size()));
         if (n < 0)
-            throw Error(ErrorKind::kUsage, "chat: libllama does not know this model's chat template; "
-                                           "give the prompt as plain text");
+            throw Error(ErrorKind::kUsage,
+                        "chat: libllama does not know this model's chat template; "
+                        "give the prompt as plain text");
         const bool complete = static_cast<std::size_t>(n) < text.size();
         text.resize(static_cast<std::size_t>(n));
         if (complete) return text;

@@ -17,10 +17,14 @@ constexpr std::int64_t kTileElements = std::int64_t{1} << 20;
 
 ggml_type matrix_type(WeightPrecision precision, ggml_type stored) {
     switch (precision) {
-        case WeightPrecision::kF32: return GGML_TYPE_F32;
-        case WeightPrecision::kF16: return GGML_TYPE_F16;
-        case WeightPrecision::kBF16: return GGML_TYPE_BF16;
-        case WeightPrecision::kStored: break;
+        case WeightPrecision::kF32:
+            return GGML_TYPE_F32;
+        case WeightPrecision::kF16:
+            return GGML_TYPE_F16;
+        case WeightPrecision::kBF16:
+            return GGML_TYPE_BF16;
+        case WeightPrecision::kStored:
+            break;
     }
     return stored;
 }
@@ -48,10 +52,14 @@ WeightPrecision parse_weight_precision(std::string_view name) {
 
 std::string_view weight_precision_name(WeightPrecision precision) {
     switch (precision) {
-        case WeightPrecision::kF32: return "f32";
-        case WeightPrecision::kF16: return "f16";
-        case WeightPrecision::kBF16: return "bf16";
-        case WeightPrecision::kStored: break;
+        case WeightPrecision::kF32:
+            return "f32";
+        case WeightPrecision::kF16:
+            return "f16";
+        case WeightPrecision::kBF16:
+            return "bf16";
+        case WeightPrecision::kStored:
+            break;
     }
     return "stored";
 }
@@ -101,11 +109,14 @@ private:
         LayerWeights& block = weights_.layers_[static_cast<std::size_t>(layer)];
         block.geometry = weights_.architecture_.layers[static_cast<std::size_t>(layer)];
         const std::pair<TensorRole, ggml_tensor**> matrices[] = {
-            {TensorRole::kAttentionNorm, &block.attention_norm}, {TensorRole::kQuery, &block.query},
-            {TensorRole::kKey, &block.key},                      {TensorRole::kValue, &block.value},
+            {TensorRole::kAttentionNorm, &block.attention_norm},
+            {TensorRole::kQuery, &block.query},
+            {TensorRole::kKey, &block.key},
+            {TensorRole::kValue, &block.value},
             {TensorRole::kAttentionOutput, &block.attention_output},
             {TensorRole::kFeedForwardNorm, &block.feed_forward_norm},
-            {TensorRole::kGate, &block.gate},                    {TensorRole::kUp, &block.up},
+            {TensorRole::kGate, &block.gate},
+            {TensorRole::kUp, &block.up},
             {TensorRole::kDown, &block.down}};
         for (const auto& [role, slot] : matrices) *slot = add({role, layer});
         const std::pair<TensorRole, ggml_tensor**> biases[] = {
@@ -142,8 +153,8 @@ private:
     ggml_tensor* add_transposed(const TensorId& id) {
         const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.source->id == id; });
         if (job == jobs_.end()) return nullptr;
-        job->transposed = ggml_new_tensor_2d(weights_.context_.get(), job->target->type, job->source->rows,
-                                             job->source->cols);
+        job->transposed =
+            ggml_new_tensor_2d(weights_.context_.get(), job->target->type, job->source->rows, job->source->cols);
         return job->transposed;
     }
 
@@ -227,6 +238,8 @@ Weights::Weights(const Model& model, const Backend& backend, const WeightOptions
     WeightLoader(*this, model, backend, options).load(progress);
 }
 
-std::size_t Weights::bytes() const { return ggml_backend_buffer_get_size(buffer_.get()); }
+std::size_t Weights::bytes() const {
+    return ggml_backend_buffer_get_size(buffer_.get());
+}
 
 }  // namespace plasticity

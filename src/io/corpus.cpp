@@ -15,7 +15,9 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+bool is_hidden(const fs::path& path) {
+    return path.filename().string().starts_with('.');
+}
 
 /// Text has no NUL and is valid UTF-8; the JSON library's own validator decides.
 bool is_text(const std::string& bytes) {
@@ -28,7 +30,9 @@ bool is_text(const std::string& bytes) {
     }
 }
 
-bool is_jsonl(const fs::path& path) { return path.extension() == ".jsonl" || path.extension() == ".ndjson"; }
+bool is_jsonl(const fs::path& path) {
+    return path.extension() == ".jsonl" || path.extension() == ".ndjson";
+}
 
 Error malformed(const std::string& where, const std::string& problem) {
     return Error(ErrorKind::kMalformed,
@@ -49,8 +53,8 @@ CorpusRecord parse_record(const json& object, const std::string& where) {
         } else if (object.contains("messages")) {
             record.form = Form::kMessages;
             for (const json& message : object.at("messages"))
-                record.messages.push_back({message.at("role").get<std::string>(),
-                                           message.at("content").get<std::string>()});
+                record.messages.push_back(
+                    {message.at("role").get<std::string>(), message.at("content").get<std::string>()});
         } else if (object.contains("prompt") && object.contains("completion")) {
             record.form = Form::kCompletion;
             record.prompt = object.at("prompt").get<std::string>();
@@ -86,8 +90,7 @@ void read_jsonl(const fs::path& path, const std::string& content, std::vector<Co
 std::vector<fs::path> list_data_files(std::span<const fs::path> paths) {
     std::vector<fs::path> files;
     for (const fs::path& path : paths) {
-        if (!fs::exists(path))
-            throw Error(ErrorKind::kMissing, fmt::format("data: {} does not exist", path.string()));
+        if (!fs::exists(path)) throw Error(ErrorKind::kMissing, fmt::format("data: {} does not exist", path.string()));
         if (!fs::is_directory(path)) {
             files.push_back(path);
             continue;
@@ -115,8 +118,9 @@ std::vector<CorpusRecord> read_corpus(std::span<const fs::path> paths) {
         const std::string content = read_text_file(path);
         if (!is_text(content)) {
             if (named.contains(path))
-                throw Error(ErrorKind::kMalformed,
-                            fmt::format("data: {} is not UTF-8 text; expected text, source code or JSONL", path.string()));
+                throw Error(
+                    ErrorKind::kMalformed,
+                    fmt::format("data: {} is not UTF-8 text; expected text, source code or JSONL", path.string()));
             continue;
         }
         if (is_jsonl(path)) {
@@ -136,9 +140,10 @@ std::string read_plain_text(std::span<const fs::path> paths) {
     std::string text;
     for (const CorpusRecord& record : read_corpus(paths)) {
         if (record.form != CorpusRecord::Form::kText)
-            throw Error(ErrorKind::kUsage, fmt::format("data: {} is no plain text; expected text or source files, or JSONL "
-                                                       "with \"text\"",
-                                                       record.where));
+            throw Error(ErrorKind::kUsage,
+                        fmt::format("data: {} is no plain text; expected text or source files, or JSONL "
+                                    "with \"text\"",
+                                    record.where));
         if (!text.empty()) text += '\n';
         text += record.text;
     }

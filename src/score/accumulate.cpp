@@ -29,10 +29,11 @@ void add_example(GateGradients& gradients, const Example& example, const Example
         for (std::size_t head = 0; head < result.gates[layer].size(); ++head) {
             const double g = result.gates[layer][head];
             if (!std::isfinite(g))
-                throw Error(ErrorKind::kMalformed,
-                            fmt::format("score: the gradient at layer {}, head {} is {} in example {}; expected a finite "
-                                        "number. Are the weights sound? Try --precision f32",
-                                        layer, head, g, gradients.num_steps));
+                throw Error(
+                    ErrorKind::kMalformed,
+                    fmt::format("score: the gradient at layer {}, head {} is {} in example {}; expected a finite "
+                                "number. Are the weights sound? Try --precision f32",
+                                layer, head, g, gradients.num_steps));
             gradients.absolute_sums[layer][head] += std::fabs(g);
             gradients.signed_sums[layer][head] += g;
             double& average = gradients.moving_averages[layer][head];

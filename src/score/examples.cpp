@@ -34,10 +34,11 @@ Example from_messages(const CorpusRecord& record, const Tokenizer& tokenizer) {
             said.push_back({message.role, message.content});
             const std::string closed = tokenizer.apply_chat_template(said, false);
             if (!closed.starts_with(opened))
-                throw Error(ErrorKind::kMalformed,
-                            fmt::format("{}: the chat template rewrites earlier turns, so the assistant's words cannot be "
-                                        "told apart; expected one that only appends. Use \"prompt\" and \"completion\"",
-                                        record.where));
+                throw Error(
+                    ErrorKind::kMalformed,
+                    fmt::format("{}: the chat template rewrites earlier turns, so the assistant's words cannot be "
+                                "told apart; expected one that only appends. Use \"prompt\" and \"completion\"",
+                                record.where));
             append(example, tokenizer.encode(closed.substr(opened.size()), false, true), true);
             before = closed;
         } else {
@@ -61,8 +62,10 @@ std::vector<Example> from_plain_text(const std::string& text, const Tokenizer& t
         const std::size_t n = std::min(size, tokens.size() - begin);
         if (n < size && (begin > 0 || n < 2)) break;
         Example example;
-        append(example, {tokens.begin() + static_cast<std::ptrdiff_t>(begin),
-                         tokens.begin() + static_cast<std::ptrdiff_t>(begin + n)}, true);
+        append(example,
+               {tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                tokens.begin() + static_cast<std::ptrdiff_t>(begin + n)},
+               true);
         if (tokenizer.adds_bos()) example.tokens.front() = tokenizer.bos();
         examples.push_back(std::move(example));
     }
@@ -118,8 +121,9 @@ ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokeniz
         set.examples.push_back(std::move(example));
     }
     if (set.examples.empty())
-        throw Error(ErrorKind::kUsage, "score: the data holds nothing to predict; expected at least two tokens of text, or "
-                                       "records with a completion");
+        throw Error(ErrorKind::kUsage,
+                    "score: the data holds nothing to predict; expected at least two tokens of text, or "
+                    "records with a completion");
     return set;
 }
 

@@ -52,8 +52,8 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     const WeightPrecision precision = resolve_precision(options.precision);
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
-    const ExampleSet set = make_examples(read_corpus(options.data), tokenizer,
-                                         {.chunk = options.chunk, .max_tokens = options.max_tokens});
+    const ExampleSet set =
+        make_examples(read_corpus(options.data), tokenizer, {.chunk = options.chunk, .max_tokens = options.max_tokens});
     if (set.n_shortened > 0)
         progress.note(fmt::format("{} records were cut at {} tokens", set.n_shortened, kMaxRecordTokens));
 
