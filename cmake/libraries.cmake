@@ -2,10 +2,6 @@
 function(plasticity_library name)
     file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
     list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
-    if(NOT sources)  # while a directory is still only headers
-        file(WRITE ${CMAKE_BINARY_DIR}/empty.cpp "")
-        set(sources ${CMAKE_BINARY_DIR}/empty.cpp)
-    endif()
     add_library(plasticity_${name} STATIC ${sources})
     target_include_directories(plasticity_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
     target_link_libraries(plasticity_${name} PUBLIC fmt::fmt nlohmann_json::nlohmann_json ${ARGN})

@@ -13,6 +13,8 @@
 #include "cli/run_summary.h"
 #include "core/error.h"
 #include "core/version.h"
+#include "model/model.h"
+#include "model/model.h"
 #include "plasticity/compress.h"
 #include "plasticity/infer.h"
 #include "plasticity/plan.h"
@@ -46,12 +48,13 @@ class Run {
 public:
     explicit Run(RunCommand& command)
         : command_(command),
-          state_((fs::create_directories(command.folder), command.folder)),
+          state_(command.folder),
           progress_(command.common.progress()),
           data_(split_data(command.data, command.eval_data)),
           identity_(file_identity({command.arguments.options.model})) {}
 
     RunSummary execute() {
+        fs::create_directories(command_.folder);
         if (data_.held_out.empty())
             progress_->note("no held-out text: quality is not measured. Pass --eval-data, or more than one text file");
         score_stage();
@@ -151,16 +154,17 @@ private:
     }
 
     RunCommand& command_;
-    RunState state_;
-    std::unique_ptr<Progress> progress_;
     DataSplit data_;
     std::string identity_;
+    RunState state_;
+    std::unique_ptr<Progress> progress_;
     std::string chain_;
     bool repeat_ = false;  ///< a stage ran, so everything after it runs too
 };
 
 void run_all(RunCommand& command, CommandResult& result) {
-    command.arguments.resolve();  // usage errors come before hours of work
+    command.arguments.resolve();  // what is wrong with the request or the model comes before hours of work
+    open_model(command.arguments.options.model);
     const RunSummary summary = Run(command).execute();
     if (command.common.json)
         print_json(summary_json(summary));

@@ -62,20 +62,28 @@ std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Stati
     return encoders;
 }
 
-void write_tiles(const Model& model, const OutputLayout& layout, const std::vector<TensorEncoder>& encoders,
-                 GgufWriter& file, Progress& progress, std::size_t n_workers) {
-    const auto tiles = cut_into_tiles(layout.tensors, std::min(kLargestTileBytes, kInFlightBytes / n_workers));
-    const PipelineShape shape{.count = tiles.size(), .workers = n_workers, .slots = 2 * n_workers};
+/// What is read, how each tensor is turned into its output, and by how many threads.
+struct TileWork {
+    const Model& model;
+    const OutputLayout& layout;
+    const std::vector<TensorEncoder>& encoders;
+    std::size_t n_workers;
+};
+
+void write_tiles(const TileWork& work, GgufWriter& file, Progress& progress) {
+    const auto tiles =
+        cut_into_tiles(work.layout.tensors, std::min(kLargestTileBytes, kInFlightBytes / work.n_workers));
+    const PipelineShape shape{.count = tiles.size(), .workers = work.n_workers, .slots = 2 * work.n_workers};
     std::vector<TileScratch> scratch(shape.workers);
     std::vector<std::vector<std::byte>> encoded(shape.slots);
 
     const auto produce = [&](const PipelineItem& item) {
         const Tile& tile = tiles[item.index];
-        encoders[tile.tensor].encode(model, tile, scratch[item.worker], encoded[item.slot]);
+        work.encoders[tile.tensor].encode(work.model, tile, scratch[item.worker], encoded[item.slot]);
     };
     const auto consume = [&](const PipelineItem& item) {
         throw_if_interrupted();
-        const std::string& name = layout.tensors[tiles[item.index].tensor].spec.name;
+        const std::string& name = work.layout.tensors[tiles[item.index].tensor].spec.name;
         file.write(name, encoded[item.slot]);
         progress.advance(encoded[item.slot].size(), name);
     };
@@ -107,7 +115,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
         GgufWriter file(options.output, layout.file, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
         progress.begin("compress", weight_bytes(layout.file), "bytes");
-        write_tiles(*model, layout, encoders, file, progress, static_cast<std::size_t>(threads));
+        write_tiles({*model, layout, encoders, static_cast<std::size_t>(threads)}, file, progress);
         model->require_unchanged();
         file.finish();
         progress.end();
