@@ -26,7 +26,8 @@ ggml_backend_buffer_ptr Backend::allocate(ggml_context* context) const {
     return buffer;
 }
 
-void Backend::compute(ggml_cgraph* graph) const {
+void Backend::compute(ggml_cgraph* graph, Kernels kernels) const {
+    ggml_backend_cpu_set_use_ref(backend_.get(), kernels == Kernels::kReference);
     const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
     if (status != GGML_STATUS_SUCCESS)
         throw Error(ErrorKind::kInternal,

@@ -9,6 +9,10 @@
 
 namespace plasticity {
 
+/// kReference: ggml's plain kernels. Slower for many tokens, and independent of the number of threads where the fast
+/// ones are not.
+enum class Kernels { kFast, kReference };
+
 /// Where tensors live and graphs run: one ggml backend. Used by one thread at a time.
 class Backend {
 public:
@@ -20,7 +24,7 @@ public:
     ggml_backend_buffer_ptr allocate(ggml_context* context) const;
 
     /// @throws Error (kInternal)
-    void compute(ggml_cgraph* graph) const;
+    void compute(ggml_cgraph* graph, Kernels kernels) const;
 
     ggml_backend_t get() const { return backend_.get(); }
     int threads() const { return threads_; }
@@ -48,7 +52,7 @@ public:
 
     /// Lays the graph out in memory; inputs may be filled from now on. @throws Error (kIo)
     void prepare();
-    void run() const { backend_.compute(graph_); }
+    void run(Kernels kernels = Kernels::kFast) const { backend_.compute(graph_, kernels); }
 
     /// Bytes of intermediate results of the last prepared graph.
     std::size_t bytes() const;

@@ -96,7 +96,9 @@ void Decoder::feed_batch(std::span<const std::int32_t> tokens) {
     fill(ids, tokens);
     fill<std::int32_t>(positions, where);
     fill<ggml_fp16_t>(mask, causal_mask(n_past, n_tokens));
-    graph.run();
+    // From 512 cells on, ggml's fast attention of a lone token deals the cells out to the threads, and the sum rounds
+    // differently with their number.
+    graph.run(n_tokens == 1 ? Kernels::kReference : Kernels::kFast);
     hidden_.resize(tokens.size() * static_cast<std::size_t>(a.n_embd));
     fetch<float>(x, hidden_);
 }

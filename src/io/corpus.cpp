@@ -41,6 +41,18 @@ Error malformed(const std::string& where, const std::string& problem) {
                              where, problem));
 }
 
+/// The JSON library would turn 1.5 into 1, true into 1 and wrap what is too large.
+std::vector<std::int32_t> parse_tokens(const json& array, const std::string& where) {
+    if (!array.is_array()) throw malformed(where, fmt::format("tokens: got {}", array.type_name()));
+    std::vector<std::int32_t> tokens;
+    for (const json& element : array) {
+        const bool is_id = element.is_number_unsigned() && element.get<std::uint64_t>() <= INT32_MAX;
+        if (!is_id) throw malformed(where, fmt::format("tokens: {} is no token id", element.dump()));
+        tokens.push_back(element.get<std::int32_t>());
+    }
+    return tokens;
+}
+
 CorpusRecord parse_record(const json& object, const std::string& where) {
     if (!object.is_object()) throw malformed(where, fmt::format("got {}", object.type_name()));
     CorpusRecord record;
@@ -49,7 +61,7 @@ CorpusRecord parse_record(const json& object, const std::string& where) {
     try {
         if (object.contains("tokens")) {
             record.form = Form::kTokens;
-            record.tokens = object.at("tokens").get<std::vector<std::int32_t>>();
+            record.tokens = parse_tokens(object.at("tokens"), where);
         } else if (object.contains("messages")) {
             record.form = Form::kMessages;
             for (const json& message : object.at("messages"))

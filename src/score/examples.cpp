@@ -22,6 +22,14 @@ Example from_completion(const CorpusRecord& record, const Tokenizer& tokenizer) 
     return example;
 }
 
+void require_appends(const std::string& longer, const std::string& before, const CorpusRecord& record) {
+    if (longer.starts_with(before)) return;
+    throw Error(ErrorKind::kMalformed,
+                fmt::format("{}: the chat template rewrites earlier turns, so the assistant's words cannot be told "
+                            "apart; expected one that only appends. Use \"prompt\" and \"completion\"",
+                            record.where));
+}
+
 /// Each answer of the assistant is what the template adds to the conversation before it.
 Example from_messages(const CorpusRecord& record, const Tokenizer& tokenizer) {
     std::vector<ChatMessage> said;
@@ -30,15 +38,11 @@ Example from_messages(const CorpusRecord& record, const Tokenizer& tokenizer) {
     for (const auto& message : record.messages) {
         if (message.role == "assistant" && !said.empty()) {
             const std::string opened = tokenizer.apply_chat_template(said, true);
+            require_appends(opened, before, record);
             append(example, tokenizer.encode(opened.substr(before.size()), before.empty(), true), false);
             said.push_back({message.role, message.content});
             const std::string closed = tokenizer.apply_chat_template(said, false);
-            if (!closed.starts_with(opened))
-                throw Error(
-                    ErrorKind::kMalformed,
-                    fmt::format("{}: the chat template rewrites earlier turns, so the assistant's words cannot be "
-                                "told apart; expected one that only appends. Use \"prompt\" and \"completion\"",
-                                record.where));
+            require_appends(closed, opened, record);
             append(example, tokenizer.encode(closed.substr(opened.size()), false, true), true);
             before = closed;
         } else {

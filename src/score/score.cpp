@@ -49,6 +49,9 @@ Statistics empty_statistics(const ScoreOptions& options) {
 }  // namespace
 
 GateGradients score(const ScoreOptions& options, Progress& progress) {
+    if (options.statistics && !options.overwrite && std::filesystem::exists(*options.statistics))
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("score: {} exists; pass --force to replace it", options.statistics->string()));
     const WeightPrecision precision = resolve_precision(options.precision);
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());

@@ -1,0 +1,185 @@
+#include "engine/backpropagation.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "core/error.h"
+#include "engine/engine_support.h"
+#include "engine/evaluate.h"
+
+namespace plasticity {
+namespace {
+
+using test::quiet;
+using test::scattered_tokens;
+using Gates = std::vector<std::vector<float>>;
+
+constexpr std::size_t kTokens = 24;
+
+Example example_of(std::size_t n_tokens) {
+    return {.tokens = scattered_tokens(n_tokens), .targets = std::vector<std::uint8_t>(n_tokens, 1)};
+}
+
+Gates open_gates(const Architecture& architecture) {
+    Gates gates;
+    for (const LayerGeometry& layer : architecture.layers)
+        gates.emplace_back(static_cast<std::size_t>(layer.n_head), 1.0f);
+    return gates;
+}
+
+/// ∂loss/∂gate by a five-point stencil, whose error is of fourth order: with steps this large the F32 forward pass's
+/// noise (some 1e-7 of the loss) is small against the differences.
+double slope(Backpropagation& engine, const Example& example, Gates gates, std::size_t layer, std::size_t head) {
+    constexpr float kStep = 1.0f / 16;
+    const auto loss_at = [&](float offset) {
+        gates[layer][head] = 1.0f + offset;
+        return engine.loss(example, gates);
+    };
+    const double near = loss_at(kStep) - loss_at(-kStep), far = loss_at(2 * kStep) - loss_at(-2 * kStep);
+    return (8 * near - far) / (12 * static_cast<double>(kStep));
+}
+
+void expect_exact_gradients(Backpropagation& engine, const Example& example) {
+    const Gates gates = open_gates(engine.architecture());
+    const ExampleGradients result = engine.run(example, {});
+    EXPECT_NEAR(result.loss, engine.loss(example, gates), 1e-6);
+    ASSERT_EQ(result.gates.size(), gates.size());
+    for (std::size_t layer = 0; layer < gates.size(); ++layer) {
+        ASSERT_EQ(result.gates[layer].size(), gates[layer].size());
+        double largest = 0;
+        for (const double gradient : result.gates[layer]) largest = std::max(largest, std::fabs(gradient));
+        for (std::size_t head = 0; head < gates[layer].size(); ++head)
+            EXPECT_NEAR(result.gates[layer][head], slope(engine, example, gates, layer, head), 1e-3 * largest)
+                << "layer " << layer << ", head " << head;
+        EXPECT_TRUE(gates[layer].empty() || largest > 1e-4) << "layer " << layer << " does nothing";
+    }
+}
+
+struct Family {
+    std::string name;
+    test::TinyModelOptions options;
+};
+
+class GateGradients : public testing::TestWithParam<Family> {
+protected:
+    Backpropagation load(int threads = 1, WeightPrecision precision = WeightPrecision::kF32) {
+        return {*open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", GetParam().options)),
+                {.precision = precision, .threads = threads},
+                quiet()};
+    }
+
+    test::TempDir dir_;
+};
+
+TEST_P(GateGradients, AreSlopesOfTheLoss) {
+    auto engine = load();
+    expect_exact_gradients(engine, example_of(kTokens));
+}
+
+TEST_P(GateGradients, OfAFewTargetsAreSlopesOfTheirLoss) {
+    auto engine = load();
+    Example example = example_of(kTokens);
+    for (std::size_t i = 0; i < kTokens; ++i) example.targets[i] = i >= 10 && i % 3 == 0;
+    ASSERT_EQ(example.n_targets(), 4);
+    expect_exact_gradients(engine, example);
+}
+
+TEST_P(GateGradients, DoNotDependOnThreads) {
+    const Example example = example_of(67);
+    auto one = load(1, WeightPrecision::kF16), two = load(2, WeightPrecision::kF16);
+    const ExampleGradients a = one.run(example, {}), b = two.run(example, {});
+    EXPECT_EQ(a.loss, b.loss);
+    EXPECT_EQ(a.gates, b.gates);
+    EXPECT_EQ(two.run(example, {}).gates, a.gates);  // nor on what ran before
+}
+
+/// Forward passes of training and of generation are built from the same parts, but attend by different kernels, and
+/// the decoder rounds keys and values to F16 (11 bits): the mean over positions agrees far closer than one of them.
+TEST_P(GateGradients, LossIsWhatTheDecoderSays) {
+    const Example example = example_of(40);
+    auto engine = load();
+    Decoder decoder(*open_model(dir_ / "tiny.gguf"), {.context_length = 64}, quiet());
+    const auto rows = test::logits_of(decoder, example.tokens, 64);
+    double nll = 0;
+    for (std::size_t i = 0; i + 1 < example.tokens.size(); ++i) nll -= log_softmax_at(rows[i], example.tokens[i + 1]);
+    EXPECT_NEAR(engine.run(example, {}).loss, nll / 39, 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Families, GateGradients,
+    testing::Values(
+        Family{"llama", {}}, Family{"llama_untied_without_groups", {.n_head_kv = 4, .tied = false}},
+        Family{"qwen2", {.architecture = "qwen2", .n_layer = 3}},
+        Family{"deci", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {3, 1, 40}, {2, 2, 64}}}},
+        Family{"deci_with_biases", {.architecture = "deci", .layers = {{0, 0, 32}, {6, 2, 48}}, .qkv_biases = 1}}),
+    [](const auto& family) { return family.param.name; });
+
+class BackpropagationOfALlama : public testing::Test {
+protected:
+    BackpropagationOfALlama()
+        : engine_(*open_model(test::write_tiny_gguf(dir_ / "tiny.gguf")),
+                  {.precision = WeightPrecision::kF32, .threads = 1}, quiet()) {}
+
+    void expect_refused(const Example& example, std::string_view reason) {
+        try {
+            engine_.run(example, {});
+            ADD_FAILURE() << "accepted";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+            EXPECT_NE(std::string_view(error.what()).find(reason), std::string_view::npos) << error.what();
+        }
+    }
+
+    test::TempDir dir_;
+    Backpropagation engine_;
+};
+
+// 128 positions' logits exist at once; an example that needs two passes is the mean of its halves' targets.
+TEST_F(BackpropagationOfALlama, AddsUpOverBlocksOfPositions) {
+    Example all = example_of(200), early = all, late = all;
+    for (std::size_t i = 0; i < 200; ++i) (i <= 100 ? late : early).targets[i] = 0;
+    const ExampleGradients a = engine_.run(all, {}), b = engine_.run(early, {}), c = engine_.run(late, {});
+    const double share = static_cast<double>(early.n_targets()) / static_cast<double>(all.n_targets());
+    EXPECT_NEAR(a.loss, share * b.loss + (1 - share) * c.loss, 1e-6);
+    for (std::size_t layer = 0; layer < 2; ++layer)
+        for (std::size_t head = 0; head < 4; ++head)
+            EXPECT_NEAR(a.gates[layer][head], share * b.gates[layer][head] + (1 - share) * c.gates[layer][head], 1e-5);
+}
+
+TEST_F(BackpropagationOfALlama, ShowsEveryMatrixWhatItReads) {
+    std::map<std::string, std::int64_t> channels;
+    const Example example = example_of(9);
+    std::int64_t output_rows = 0;
+    engine_.run(example, [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t width) {
+        for (const TensorId& id : matrices) {
+            EXPECT_TRUE(channels.emplace(gguf_name(id), width).second) << "twice: " << gguf_name(id);
+            const auto n_rows = std::ssize(rows) / width;
+            if (id.role == TensorRole::kTokenEmbedding)
+                output_rows = n_rows;
+            else
+                EXPECT_EQ(n_rows, 9) << gguf_name(id);
+        }
+    });
+    EXPECT_EQ(channels.size(), 2u * 7 + 1);
+    EXPECT_EQ(channels.at("blk.1.attn_output.weight"), 32);
+    EXPECT_EQ(channels.at("blk.0.ffn_down.weight"), 48);
+    EXPECT_EQ(output_rows, 8);  // the last token predicts nothing
+}
+
+TEST_F(BackpropagationOfALlama, RefusesExamplesWithNothingToPredict) {
+    expect_refused({}, "0 targets");
+    expect_refused({.tokens = {5}, .targets = {1}}, "0 targets");
+    expect_refused({.tokens = {5, 6}, .targets = {1, 0}}, "0 targets");
+    expect_refused({.tokens = {5, 6}, .targets = {1}}, "2 tokens");
+}
+
+TEST_F(BackpropagationOfALlama, RefusesIdsOutsideTheVocabulary) {
+    expect_refused({.tokens = {5, test::kTinyVocabulary}, .targets = {1, 1}}, "token id 264");
+    expect_refused({.tokens = {-1, 5}, .targets = {1, 1}}, "token id -1");
+}
+
+}  // namespace
+}  // namespace plasticity

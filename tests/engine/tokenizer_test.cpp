@@ -1,0 +1,97 @@
+#include "engine/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "support/tiny_model.h"
+
+namespace plasticity {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+std::string decode(const Tokenizer& tokenizer, const Ids& ids, bool show_special = false) {
+    std::string text;
+    for (const std::int32_t id : ids) text += tokenizer.piece(id, show_special);
+    return text;
+}
+
+class TinyTokenizer : public testing::TestWithParam<const char*> {
+protected:
+    Tokenizer tokenizer_{test::tiny_tokenizer(GetParam())};
+};
+
+TEST_P(TinyTokenizer, DecodesWhatItEncoded) {
+    for (const char* text : {"", "a", "the inner", "def f(x):\n    return x  # 2 > 1\n\n", "é€😀 \t\r\n",
+                             "  in  the  er", "<|im_start|>user", "\x01\x7f"}) {
+        const Ids ids = tokenizer_.encode(text, true, false);
+        EXPECT_EQ(decode(tokenizer_, ids), text);
+    }
+}
+
+TEST_P(TinyTokenizer, AppliesMerges) {
+    EXPECT_EQ(tokenizer_.encode("in the", false, false), (Ids{259, 258}));
+    EXPECT_EQ(tokenizer_.encode("er", false, false), (Ids{260}));
+}
+
+TEST_P(TinyTokenizer, ReadsSpecialTokensOnlyWhereAsked) {
+    EXPECT_EQ(tokenizer_.encode("<|im_end|>", false, true), (Ids{test::kTinyMessageEnd}));
+    EXPECT_EQ(tokenizer_.encode("<|im_end|>", false, false).size(), 10u);
+    EXPECT_EQ(tokenizer_.piece(test::kTinyMessageEnd), "");
+    EXPECT_EQ(tokenizer_.piece(test::kTinyMessageEnd, true), "<|im_end|>");
+}
+
+TEST_P(TinyTokenizer, KnowsItsSpecialIds) {
+    EXPECT_EQ(tokenizer_.size(), test::kTinyVocabulary);
+    EXPECT_EQ(tokenizer_.bos(), test::kTinyEndOfText);
+    EXPECT_FALSE(tokenizer_.adds_bos());
+    EXPECT_TRUE(tokenizer_.ends_generation(test::kTinyMessageEnd));
+    EXPECT_FALSE(tokenizer_.ends_generation('a'));
+}
+
+TEST_P(TinyTokenizer, WritesConversationsInTheModelsForm) {
+    const std::vector<ChatMessage> said{{"user", "hi"}, {"assistant", "yo"}};
+    EXPECT_EQ(tokenizer_.apply_chat_template(said, false),
+              "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\nyo<|im_end|>\n");
+    EXPECT_EQ(tokenizer_.apply_chat_template(std::span(said).first(1)),
+              "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
+    const std::string essay(20'000, 'x');  // beyond the first guess of the answer's size
+    const ChatMessage message{"user", essay};
+    EXPECT_NE(tokenizer_.apply_chat_template(std::span(&message, 1)).find(essay), std::string::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(PreTokenizers, TinyTokenizer, testing::Values("smollm", "qwen2"));
+
+TEST(Tokenizer, AddsBosWhereTheModelAsksForIt) {
+    GgufMetadata metadata = test::tiny_tokenizer();
+    metadata.set("tokenizer.ggml.add_bos_token", true);
+    const Tokenizer tokenizer(metadata);
+    EXPECT_TRUE(tokenizer.adds_bos());
+    EXPECT_EQ(tokenizer.encode("a", true, false), (Ids{test::kTinyEndOfText, 'a'}));
+    EXPECT_EQ(tokenizer.encode("a", false, false), (Ids{'a'}));
+}
+
+TEST(Tokenizer, SaysWhatIsMissing) {
+    const auto kind_of = [](const GgufMetadata& metadata) {
+        try {
+            const Tokenizer tokenizer(metadata);
+        } catch (const Error& error) {
+            return error.kind();
+        }
+        return ErrorKind::kInternal;
+    };
+    EXPECT_EQ(kind_of({}), ErrorKind::kMalformed);
+    GgufMetadata unknown = test::tiny_tokenizer();
+    unknown.set("tokenizer.ggml.model", std::string("runes"));
+    EXPECT_EQ(kind_of(unknown), ErrorKind::kMalformed);
+}
+
+TEST(Tokenizer, WithoutATemplateThereIsNoChat) {
+    GgufMetadata metadata = test::tiny_tokenizer();
+    metadata.erase("tokenizer.chat_template");
+    const ChatMessage message{"user", "hi"};
+    EXPECT_THROW(Tokenizer(metadata).apply_chat_template(std::span(&message, 1)), Error);
+}
+
+}  // namespace
+}  // namespace plasticity
