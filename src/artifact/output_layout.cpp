@@ -87,7 +87,8 @@ private:
     /// "All as they are" is the empty list.
     std::vector<std::int64_t> simplified(std::vector<std::int64_t> kept, std::int32_t n_heads) const {
         const bool all = kept.size() == static_cast<std::size_t>(n_heads) * static_cast<std::size_t>(base_.head_dim);
-        return all ? std::vector<std::int64_t>{} : kept;
+        if (all) kept.clear();
+        return kept;
     }
     std::vector<std::int64_t> rotated(const std::vector<std::int64_t>& kept, std::int32_t n_heads) const {
         const auto order = rope_row_order(n_heads, base_.head_dim, base_.rope_layout, output_.rope_layout);

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-struct llama_sampler;
+struct llama_sampler;  // NOLINT(readability-identifier-naming): libllama's own
 
 namespace plasticity {
 

@@ -9,8 +9,8 @@
 
 #include "io/gguf_metadata.h"
 
-struct llama_model;
-struct llama_vocab;
+struct llama_model;  // NOLINT(readability-identifier-naming): libllama's own
+struct llama_vocab;  // NOLINT(readability-identifier-naming): likewise
 
 namespace plasticity {
 

@@ -21,7 +21,7 @@ namespace fs = std::filesystem;
     throw Error(ErrorKind::kIo, fmt::format("{}: {}: {}", path.string(), what, failure.message()));
 }
 
-fs::path without_trailing_slash(fs::path path) {
+fs::path without_trailing_slash(const fs::path& path) {
     return path.has_filename() ? path : path.parent_path();
 }
 

@@ -129,7 +129,7 @@ std::vector<std::string> read_merges(const json& model, const Vocabulary& vocabu
             !vocabulary.ids.contains(left + right))
             throw Error(ErrorKind::kMalformed, fmt::format("model.merges: {} + {} do not join tokens to a token",
                                                            printable(left), printable(right)));
-        merges.push_back(left + " " + right);
+        merges.push_back(fmt::format("{} {}", left, right));
     }
     return merges;
 }

@@ -48,7 +48,7 @@ std::string subject(const MatrixChoice& choice, const HeadPruning& heads) {
 }
 
 std::string way(const MatrixChoice& choice) {
-    const std::string start = ggml_type_name(choice.ladder[choice.start]);
+    std::string start = ggml_type_name(choice.ladder[choice.start]);
     if (choice.level == choice.start) return start;
     const std::size_t steps = choice.level > choice.start ? choice.level - choice.start : choice.start - choice.level;
     return fmt::format("{} {} {} step{} to {}", start, choice.level > choice.start ? "demoted" : "promoted", steps,

@@ -99,11 +99,9 @@ double role_sensitivity(TensorRole role) {
         case TensorRole::kAttentionOutput:
             return 1.5;
         case TensorRole::kDown:
-            return 1.3;
         case TensorRole::kOutput:
             return 1.3;
         case TensorRole::kGate:
-            return 0.8;
         case TensorRole::kUp:
             return 0.8;
         default:

@@ -49,14 +49,15 @@ void add_activations(Statistics& statistics, std::span<const TensorId> matrices,
                      std::int64_t channels) {
     const auto width = static_cast<std::size_t>(channels);
     std::vector<double> sums(width, 0.0);
-    for (std::size_t row = 0; row < rows.size(); row += width)
+    std::int64_t n_rows = 0;
+    for (std::size_t row = 0; row < rows.size(); row += width, ++n_rows)
         for (std::size_t channel = 0; channel < width; ++channel)
             sums[channel] += static_cast<double>(rows[row + channel]) * rows[row + channel];
     for (const TensorId& id : matrices) {
         ChannelStatistics& entry = statistics.matrices[gguf_name(id)];
         entry.sum_of_squares.resize(width, 0.0);
         for (std::size_t channel = 0; channel < width; ++channel) entry.sum_of_squares[channel] += sums[channel];
-        entry.count += static_cast<std::int64_t>(rows.size() / width);
+        entry.count += n_rows;
     }
 }
 
