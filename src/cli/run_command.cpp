@@ -154,10 +154,10 @@ private:
     }
 
     RunCommand& command_;
-    DataSplit data_;
-    std::string identity_;
     RunState state_;
     std::unique_ptr<Progress> progress_;
+    DataSplit data_;
+    std::string identity_;
     std::string chain_;
     bool repeat_ = false;  ///< a stage ran, so everything after it runs too
 };
