@@ -14,7 +14,8 @@ cmake_path(SET llama_tools NORMALIZE "${llama_DIR}/../../../bin")
 
 # What a test finds in its environment.
 set(test_environment "PLASTICITY_TEST_MODELS=${PLASTICITY_TEST_MODELS}" "PLASTICITY_TEST_LLAMA_TOOLS=${llama_tools}"
-                     "PLASTICITY_TEST_PROGRAM=$<TARGET_FILE:plasticity>" "UBSAN_OPTIONS=print_stacktrace=1")
+                     "PLASTICITY_TEST_PROGRAM=$<TARGET_FILE:plasticity>" "PLASTICITY_TEST_SOURCES=${CMAKE_SOURCE_DIR}"
+                     "UBSAN_OPTIONS=print_stacktrace=1")
 
 # What tests of several directories share: tiny models, temporary directories.
 file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
@@ -46,9 +47,11 @@ foreach(name core io model artifact engine quant score plan compress verify infe
     plasticity_tests(${name} unit plasticity_${name})
 endforeach()
 plasticity_tests(integration real plasticity_cli)
-if(TARGET test_integration)
-    add_dependencies(test_integration plasticity)  # the tests run the program itself
-endif()
+foreach(target test_cli test_integration)
+    if(TARGET ${target})
+        add_dependencies(${target} plasticity)  # the tests run the program itself
+    endif()
+endforeach()
 
 # Checks of the tree itself and of the set-up, in Python.
 function(plasticity_script_test name script)

@@ -24,7 +24,9 @@ void add_common_options(CLI::App& command, CommonOptions& options) {
 }
 
 void print_json(const nlohmann::ordered_json& document) {
-    print_line(document.dump(2));
+    // What a model says may end within a character, or be no UTF-8 at all.
+    constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
+    print_line(document.dump(2, ' ', false, kReplace));
 }
 
 void print_line(std::string_view line) {

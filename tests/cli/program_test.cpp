@@ -1,0 +1,158 @@
+// The program as its users meet it: exit codes, one clear line, nothing left behind.
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/version.h"
+#include "support/subprocess.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+
+namespace plasticity {
+namespace {
+
+namespace fs = std::filesystem;
+using Arguments = std::vector<std::string>;
+
+class Program : public testing::Test {
+protected:
+    Program() {
+        test::write_tiny_gguf(model_);
+        std::string text;
+        for (int i = 0; i < 60; ++i) text += fmt::format("in the inner ring of the water number {}\n", i);
+        std::ofstream(data_) << text;
+    }
+
+    test::Finished run(const Arguments& arguments) const { return test::run_program(arguments, scratch_.path()); }
+
+    static std::string bytes_of(const fs::path& path) {
+        std::ifstream file(path, std::ios::binary);
+        return {std::istreambuf_iterator(file), {}};
+    }
+
+    std::vector<fs::path> entries() const {
+        std::vector<fs::path> found;
+        for (const auto& entry : fs::recursive_directory_iterator(dir_.path())) found.push_back(entry.path());
+        std::sort(found.begin(), found.end());
+        return found;
+    }
+
+    /// Every command that reads a model, given this one: `exit_code`, one line that names it, nothing left behind.
+    void expect_clean_refusal(const fs::path& model, int exit_code) {
+        const auto before = entries();
+        const std::string in = model.string(), out = (dir_ / "out").string(), data = data_.string();
+        for (const Arguments& arguments : {Arguments{"inspect", in},
+                                           {"score", in, "--data", data, "-o", out, "--stats", out + ".gguf"},
+                                           {"infer", in, "-p", "in"},
+                                           {"eval", in, "--data", data},
+                                           {"verify", in},
+                                           {"export", in, "--format", "gguf", "-o", out},
+                                           {"export", in, "--format", "hf", "-o", out},
+                                           {"run", in, "--data", data, "--device", "16gb", "-o", out}}) {
+            SCOPED_TRACE(arguments.front());
+            const test::Finished finished = run(arguments);
+            EXPECT_EQ(finished.exit_code, exit_code) << finished.err;
+            EXPECT_EQ(finished.out, "");
+            EXPECT_TRUE(finished.err.starts_with("plasticity: ")) << finished.err;
+            EXPECT_EQ(std::count(finished.err.begin(), finished.err.end(), '\n'), 1) << finished.err;
+            EXPECT_NE(finished.err.find(model.filename().string()), std::string::npos) << finished.err;
+            EXPECT_EQ(entries(), before);
+        }
+    }
+
+    void expect_usage_error(const Arguments& arguments, std::string_view reason) {
+        const test::Finished finished = run(arguments);
+        EXPECT_EQ(finished.exit_code, 2) << finished.err;
+        EXPECT_EQ(finished.out, "");
+        EXPECT_NE(finished.err.find(reason), std::string::npos) << finished.err;
+    }
+
+    test::TempDir dir_, scratch_;
+    fs::path model_ = dir_ / "model.gguf", data_ = dir_ / "data.txt";
+};
+
+TEST_F(Program, RefusesATruncatedModel) {
+    const std::string whole = bytes_of(model_);
+    const fs::path truncated = dir_ / "truncated.gguf";
+    std::ofstream(truncated, std::ios::binary) << whole.substr(0, whole.size() - 100);
+    expect_clean_refusal(truncated, 4);
+}
+
+TEST_F(Program, RefusesWhatIsNoModel) {
+    const fs::path other = dir_ / "letter.gguf";
+    std::ofstream(other) << "Dear reader, this is no model at all.\n";
+    expect_clean_refusal(other, 4);
+}
+
+TEST_F(Program, SaysWhenAModelIsMissing) {
+    expect_clean_refusal(dir_ / "missing.gguf", 3);
+}
+
+TEST_F(Program, SaysItsVersionAndHelps) {
+    const test::Finished version = run({"--version"});
+    EXPECT_EQ(version.exit_code, 0);
+    EXPECT_EQ(version.out, fmt::format("plasticity {}\n", kVersion));
+    const test::Finished help = run({"--help"});
+    EXPECT_EQ(help.exit_code, 0);
+    for (const char* command : {"run", "score", "plan", "compress", "verify", "infer", "eval", "inspect", "export"})
+        EXPECT_NE(help.out.find(fmt::format("\n  {} ", command)), std::string::npos) << command;
+}
+
+TEST_F(Program, UsageErrorsExitWith2) {
+    const std::string model = model_.string(), data = data_.string();
+    expect_usage_error({}, "subcommand is required");
+    expect_usage_error({"paint"}, "subcommand is required");
+    expect_usage_error({"score", model, "-o", "x"}, "--data");
+    expect_usage_error({"infer", model, "-p", "a", "--threads", "-1"}, "-1");
+    expect_usage_error({"eval", model, "--data", data, "--precision", "f64"}, "f64");
+    expect_usage_error({"plan", model, "--scores", data}, "--output");
+    expect_usage_error({"plan", model, "--scores", data, "--explain"}, "0 budgets");
+    expect_usage_error({"compress", model, "-o", "x"}, "--scores");
+    expect_usage_error({"run", model, "--data", data, "-o", (dir_ / "out").string()}, "0 budgets");
+    EXPECT_FALSE(fs::exists(dir_ / "out"));
+}
+
+TEST_F(Program, KeepsOutputsThatExist) {
+    const fs::path precious = dir_ / "precious";
+    std::ofstream(precious) << "precious";
+    const std::string model = model_.string(), out = precious.string();
+    expect_usage_error({"score", model, "--data", data_.string(), "-o", out}, "--force");
+    expect_usage_error({"export", model, "--format", "gguf", "-o", out}, "precious");
+    expect_usage_error({"export", model, "--format", "hf", "-o", out}, "precious");
+    EXPECT_EQ(bytes_of(precious), "precious");
+    EXPECT_EQ(run({"score", model, "--data", data_.string(), "-o", out, "--force", "-t", "1"}).exit_code, 0);
+    EXPECT_NE(bytes_of(precious), "precious");
+}
+
+TEST_F(Program, PrintsOneJsonDocument) {
+    const std::string model = model_.string(), data = data_.string();
+    const std::string scores = (dir_ / "scores.json").string(), recipe = (dir_ / "recipe.json").string();
+    const std::string output = (dir_ / "out.gguf").string();
+    for (const Arguments& arguments :
+         {Arguments{"score", model, "--data", data, "--chunk", "64", "-o", scores},
+          {"plan", model, "--scores", scores, "--target-size", "1MB", "--tensor-type", ".*=F16", "-o", recipe},
+          {"compress", model, "--recipe", recipe, "-o", output},
+          {"eval", model, "--data", data, "-c", "64"},
+          {"eval", output, "--data", data, "-c", "64", "--base", model},
+          {"infer", output, "-p", "in the", "-n", "4", "--temp", "0"},
+          {"inspect", model},
+          {"inspect", scores},
+          {"inspect", recipe},
+          {"run", model, "--data", data, "--device", "16gb", "--tokens", "512", "-o", (dir_ / "run").string()}}) {
+        SCOPED_TRACE(arguments.front() + " " + arguments[1]);
+        Arguments with_json = arguments;
+        with_json.insert(with_json.end(), {"--json", "-t", "1"});
+        const test::Finished finished = run(with_json);
+        EXPECT_TRUE(finished.exit_code == 0 || (arguments.front() == "run" && finished.exit_code == 7)) << finished.err;
+        const auto document = nlohmann::json::parse(finished.out, nullptr, false);
+        EXPECT_TRUE(document.is_object()) << finished.out;
+        EXPECT_TRUE(finished.out.ends_with("}\n"));
+    }
+}
+
+}  // namespace
+}  // namespace plasticity
