@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Joins the benchmarks' JSON files into one and writes its tables. Usage: report.py OUT.json PART.json...
+
+OUT.md is written beside it. Parts of the same benchmark with other models are merged.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from workbench import MODELS
+
+
+def table(header, rows):
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def settings(part):
+    return f"{part['tokens']:,} calibration tokens, {part['chunks']} chunks of 512 measured, {part['threads']} threads\n"
+
+
+def pruning_order(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for share in model["shares"]:
+            at_random = ", ".join(f"{value:.2f}" for value in sorted(share["random"]))
+            rows.append([MODELS[name], f"{model['dense']:.3f}", f"{share['share']:.1%}",
+                         f"{share['heads_removed']} of {share['heads']}", f"**{share['by_score']:.3f}**", at_random,
+                         f"{share['best_first']:.2f}"])
+    return table(["model", "unpruned", "asked", "heads removed", "lowest scores first", "random, five seeds",
+                  "best scores first"], rows)
+
+
+def q3ks_size(part):
+    rows = []
+    for model in part["figures"].values():
+        for label, file in model["files"].items():
+            for engine in ("own_engine", "llama_perplexity"):
+                if engine not in file:
+                    continue
+                quality = file[engine]
+                rows.append([label, f"{file['bytes']:,}", engine.replace("_", " "), f"{quality['mean_kl']:.4f}",
+                             f"{quality['median_kl']:.4f}", f"{quality['p999_kl']:.3f}",
+                             f"{quality['top1_agreement']:.1%}", f"{quality['perplexity']:.4f}",
+                             f"{quality['base_perplexity']:.4f}", f"{file['quantize_seconds']:.1f} s"])
+    return table(["file", "bytes", "measured by", "mean KL", "median", "99.9 %", "top-1", "perplexity", "base",
+                  "quantise"], rows)
+
+
+def logits_agreement(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for label, file in model.items():
+            own, stock = file["perplexity_own"], file["perplexity_stock"]
+            tools = [f"{file[tool]:.4f}" if tool in file else "–" for tool in ("plasticity_eval", "llama_perplexity")]
+            rows.append([MODELS[name], label, f"{file['positions']:,}", f"{file['max_abs_difference']:.4g}",
+                         f"{file['mean_abs_difference']:.2g}", f"{file['top1_agreement']:.2%}",
+                         f"{own:.4f} / {stock:.4f}", f"{abs(own - stock) / stock:.4%}", *tools])
+    return table(["model", "file", "positions", "max abs logit difference", "mean", "same top-1",
+                  "perplexity in process, own / stock", "difference", "`plasticity eval`", "`llama-perplexity`"], rows)
+
+
+def speed(part):
+    rows = [[MODELS[name], what, f"{pair['own']:.1f}", f"{pair['stock']:.1f}", f"{pair['ratio']:.2f}×", pair["n"]]
+            for name, model in part["figures"].items() for what, pair in model.items()]
+    return table(["model", "what (MB/s quantising, else tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
+
+
+SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
+            "q3ks_size": ("At the size of Q3_K_S with importance matrix", q3ks_size),
+            "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
+            "speed": ("Speed side by side", speed)}
+
+
+def join(parts):
+    joined = {}
+    for part in parts:
+        joined.setdefault(part["benchmark"], []).append(part)
+    return joined
+
+
+def markdown(joined):
+    first = next(iter(joined.values()))[0]
+    machine = first["machine"]
+    lines = [f"# Measured with {first['plasticity']} and llama.cpp {first['llama_cpp']}\n",
+             f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}.\n"]
+    for name, parts in joined.items():
+        title, render = SECTIONS[name]
+        lines.append(f"## {title}\n\n`bench/{name}.py`\n")
+        for part in parts:
+            lines += [settings(part), render(part)]
+    return "\n".join(lines)
+
+
+def main():
+    target, *files = map(Path, sys.argv[1:])
+    joined = join([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    target.write_text(json.dumps(joined, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    target.with_suffix(".md").write_text(markdown(joined), encoding="utf-8")
+    print(target.with_suffix(".md"))
+
+
+if __name__ == "__main__":
+    main()
