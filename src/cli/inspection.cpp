@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -120,7 +121,7 @@ std::string scores_text(const ordered_json& layer_scores) {
     for (const auto& row : layer_scores) {
         text += fmt::format("  {:>3} |", layer++);
         for (const double score : row)
-            text += kShades[static_cast<std::size_t>(score * static_cast<double>(kShades.size() - 1) + 0.5)];
+            text += kShades[static_cast<std::size_t>(std::lround(score * static_cast<double>(kShades.size() - 1)))];
         text += "|\n";
     }
     return text;
