@@ -14,7 +14,6 @@
 #include "core/error.h"
 #include "core/version.h"
 #include "model/model.h"
-#include "model/model.h"
 #include "plasticity/compress.h"
 #include "plasticity/infer.h"
 #include "plasticity/plan.h"
