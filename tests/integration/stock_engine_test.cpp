@@ -1,0 +1,96 @@
+// The own engine against stock llama.cpp: the same file, the same tokens, in the same process.
+
+#include "integration/stock_engine.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iostream>
+
+#include "integration/real_model.h"
+#include "model/gguf_export.h"
+#include "model/hf_export.h"
+#include "support/temp_dir.h"
+
+namespace plasticity {
+namespace {
+
+std::size_t top(std::span<const float> row) {
+    return static_cast<std::size_t>(std::max_element(row.begin(), row.end()) - row.begin());
+}
+
+/// How far two engines are apart over all logits seen.
+struct Distance {
+    double largest = 0;
+    std::int64_t same_top = 0, positions = 0;
+
+    void add(std::span<const float> a, std::span<const float> b) {
+        for (std::size_t id = 0; id < a.size(); ++id)
+            largest = std::max(largest, std::fabs(static_cast<double>(a[id]) - b[id]));
+        same_top += top(a) == top(b) ? 1 : 0;
+        ++positions;
+    }
+    double agreement() const { return static_cast<double>(same_top) / static_cast<double>(positions); }
+};
+
+/// Logits have a spread of about 3 here. Both engines read F16 weights and an F16 cache but sum in another order and by
+/// other kernels, layer after layer: 0.25 is what rounding may add up to at the worst of 25 million logits, while the
+/// likeliest token may change only where two are nearly tied.
+TEST(OwnEngine, GivesTheLogitsOfStockLlama) {
+    const test::TempDir dir;
+    const auto path = dir / "f16.gguf";
+    export_gguf(*open_model(test::smollm2()), {.file = path, .type = "f16"}, test::quiet());
+    const auto model = open_model(path);
+    const EvaluationText text = test::source_text(*model, 2);
+    const auto chunk = text.chunk(0);
+    Decoder own(*model, {.context_length = 512}, test::quiet());
+    test::StockEngine stock(path, 512);
+
+    const auto n_vocab = static_cast<std::size_t>(model->architecture().n_vocab);
+    std::vector<float> rows;
+    rows.reserve(chunk.size() * n_vocab);
+    own.feed(chunk, 0,
+             [&](std::int32_t, std::span<const float> row) { rows.insert(rows.end(), row.begin(), row.end()); });
+    Distance distance, misplaced;
+    stock.feed(chunk, 0, [&](std::int32_t position, std::span<const float> row) {
+        const auto at = static_cast<std::size_t>(position);
+        distance.add(std::span(rows).subspan(at * n_vocab, n_vocab), row);
+        if (at > 0) misplaced.add(std::span(rows).subspan((at - 1) * n_vocab, n_vocab), row);
+    });
+    EXPECT_EQ(distance.positions, 512);
+    EXPECT_LT(distance.largest, 0.25);
+    EXPECT_GT(distance.agreement(), 0.99);
+    EXPECT_GT(misplaced.largest, 1) << "the comparison compares nothing";
+
+    const double ours = perplexity(own, text, test::quiet()).value, theirs = stock.perplexity(text);
+    EXPECT_NEAR(ours / theirs, 1, 1e-3);
+    std::cout << "largest difference of a logit " << distance.largest << ", top-1 agreement " << distance.agreement()
+              << " over " << distance.positions << " positions; perplexity " << ours << " against " << theirs << "\n";
+    RecordProperty("largest_logit_difference", std::to_string(distance.largest));
+    RecordProperty("top1_agreement", std::to_string(distance.agreement()));
+    RecordProperty("perplexity_ratio", std::to_string(ours / theirs));
+}
+
+/// A folder holds query and key rows in the other RoPE layout: the same products in another order. In F32, since with
+/// 8 bits of an activation left a changed order alone moves the perplexity by a thousandth.
+TEST(HfFolder, IsTheModelItWasMadeFrom) {
+    const test::TempDir dir;
+    const auto original = open_model(test::smollm2());
+    export_gguf(*original, {.file = dir / "bf16.gguf", .type = "bf16"}, test::quiet());
+    export_hf(*original, {.folder = dir / "hf", .dtype = "bf16"}, test::quiet());
+    const auto file = open_model(dir / "bf16.gguf"), folder = open_model(dir / "hf");
+    const EvaluationText text = test::source_text(*file, 1), same_text = test::source_text(*folder, 1);
+    EXPECT_EQ(text.tokens, same_text.tokens);
+    EXPECT_EQ(text.bos, same_text.bos);
+    const double from_file = test::own_perplexity(*file, text, WeightPrecision::kF32);
+    const double from_folder = test::own_perplexity(*folder, text, WeightPrecision::kF32);
+    EXPECT_NEAR(from_folder / from_file, 1, 2e-4);
+    std::cout << "perplexity of the GGUF " << from_file << ", of the folder " << from_folder << "\n";
+
+    export_gguf(*folder, {.file = dir / "back.gguf"}, test::quiet());
+    EXPECT_EQ(model_sha256(*open_model(dir / "back.gguf")), model_sha256(*file)) << "a weight changed on the way";
+}
+
+}  // namespace
+}  // namespace plasticity
