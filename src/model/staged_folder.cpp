@@ -21,8 +21,9 @@ namespace fs = std::filesystem;
     throw Error(ErrorKind::kIo, fmt::format("{}: {}: {}", path.string(), what, failure.message()));
 }
 
-fs::path without_trailing_slash(const fs::path& path) {
-    return path.has_filename() ? path : path.parent_path();
+fs::path without_trailing_slash(fs::path path) {
+    if (!path.has_filename()) return path.parent_path();
+    return path;
 }
 
 /// A temporary name beside `target`, on the same file system, so that renaming is one step.
