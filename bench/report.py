@@ -17,7 +17,11 @@ def table(header, rows):
 
 
 def settings(part):
-    return f"{part['tokens']:,} calibration tokens, {part['chunks']} chunks of 512 measured, {part['threads']} threads\n"
+    text = f"{part['tokens']:,} calibration tokens, {part['chunks']} chunks of 512 measured, {part['threads']} threads"
+    load = part["machine"].get("load_average", 0)
+    if load > 1.5 * part["machine"]["cores"]:
+        text += f"; load average {load:.1f}: others were at work, seconds are not to be trusted"
+    return text + "\n"
 
 
 def pruning_order(part):

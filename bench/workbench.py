@@ -188,7 +188,8 @@ def machine():
     if Path("/proc/cpuinfo").exists():
         names = re.findall(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
         cpu = names[0] if names else cpu
-    return {"cpu": cpu or platform.machine(), "cores": os.cpu_count(), "system": platform.platform(terse=True)}
+    return {"cpu": cpu or platform.machine(), "cores": os.cpu_count(), "system": platform.platform(terse=True),
+            "load_average": os.getloadavg()[2]}
 
 
 def number_in(text, label):
