@@ -29,6 +29,9 @@ struct CommandResult {
     int exit_code = 0;
 };
 
+/// The exit code of a report whose checks did not all pass: no error, so it is none of ErrorKind.
+inline constexpr int kVerificationFailed = 7;
+
 /// Adds -t/--threads, --json, --force, --quiet, --log-json and --seed.
 void add_common_options(CLI::App& command, CommonOptions& options);
 

@@ -38,7 +38,6 @@ struct RunCommand {
     fs::path folder;
 };
 
-constexpr int kVerificationFailed = 7;
 constexpr std::int32_t kSpeedTokens = 48;
 
 /// The five stages over files in one folder. Every stage says what it was made from; a stage whose inputs are as they

@@ -17,8 +17,6 @@ struct VerifyCommand {
     std::filesystem::path output;
 };
 
-constexpr int kVerificationFailed = 7;
-
 void run_verify(VerifyCommand& command, CommandResult& result) {
     command.options.threads = command.common.threads;
     const auto progress = command.common.progress();
