@@ -29,6 +29,9 @@ struct CommandResult {
     int exit_code = 0;
 };
 
+/// What MODEL may be, for every command's --help.
+inline constexpr const char* kModelHelp = "GGUF file, Hugging Face folder, or OWNER/NAME of the local hub cache";
+
 /// The exit code of a report whose checks did not all pass: no error, so it is none of ErrorKind.
 inline constexpr int kVerificationFailed = 7;
 

@@ -60,7 +60,7 @@ void add_compress_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<CompressCommand>();
     CompressOptions& options = command->options;
     CLI::App* app = program.add_subcommand("compress", "Slice, quantise and write one GGUF in a stream");
-    app->add_option("model", options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", options.model, kModelHelp)->required();
     CLI::Option* recipe = app->add_option("--recipe", command->recipe, "recipe.json of plan");
     app->add_option("--scores", command->arguments.options.scores, "Plan on the way from this gate_gradients.json")
         ->excludes(recipe);

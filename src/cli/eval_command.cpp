@@ -78,7 +78,7 @@ void add_eval_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<EvalCommand>();
     CLI::App* app = program.add_subcommand(
         "eval", "Perplexity of a model, as llama-perplexity measures it; with --base, KL divergence from that model");
-    app->add_option("model", command->model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", command->model, kModelHelp)->required();
     app->add_option("--data", command->data, "Held-out text")->required();
     app->add_option("--base", command->base, "The model to compare with");
     app->add_option("-c,--context", command->context, "Tokens a chunk holds")->capture_default_str();

@@ -43,7 +43,7 @@ void run_export(const ExportCommand& command) {
 void add_export_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<ExportCommand>();
     CLI::App* app = program.add_subcommand("export", "Writes a model as a Hugging Face folder or as a GGUF, unpruned");
-    app->add_option("model", command->model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", command->model, kModelHelp)->required();
     app->add_option("--format", command->format, "hf or gguf")->required()->check(CLI::IsMember({"hf", "gguf"}));
     app->add_option("--dtype", command->dtype, "hf: bf16 (default), f16, f32; gguf: stored (default), f16, bf16, f32");
     app->add_option("-o,--output", command->output, "Folder or file to write")->required();

@@ -55,7 +55,7 @@ void add_infer_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<InferCommand>();
     InferOptions& options = command->options;
     CLI::App* app = program.add_subcommand("infer", "Completes a prompt");
-    app->add_option("model", options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", options.model, kModelHelp)->required();
     app->add_option("-p,--prompt", options.prompt, "Text to continue")->required();
     app->add_option("-n,--predict", options.max_tokens, "Tokens to generate at most")
         ->capture_default_str()

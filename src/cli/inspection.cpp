@@ -129,7 +129,8 @@ std::string scores_text(const ordered_json& layer_scores) {
 
 }  // namespace
 
-ordered_json inspect(const fs::path& path) {
+ordered_json inspect(const fs::path& given) {
+    const fs::path path = locate_model(given);
     if (fs::is_directory(path)) return inspect_model(path);
     if (!begins_with_gguf(path) && path.extension() != ".gguf") return inspect_json(path);
     if (is_statistics(GgufReader(path))) return inspect_statistics(path);

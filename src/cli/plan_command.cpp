@@ -40,7 +40,7 @@ void add_plan_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<PlanCommand>();
     PlanOptions& options = command->arguments.options;
     CLI::App* app = program.add_subcommand("plan", "What to prune, and a type for every tensor. Writes recipe.json");
-    app->add_option("model", options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", options.model, kModelHelp)->required();
     app->add_option("--scores", options.scores, "gate_gradients.json")->required();
     app->add_option("--stats", options.statistics, "Statistics of the same scoring run");
     add_plan_options(*app, command->arguments);

@@ -162,6 +162,7 @@ private:
 
 void run_all(RunCommand& command, CommandResult& result) {
     command.arguments.resolve();  // what is wrong with the request or the model comes before hours of work
+    command.arguments.options.model = locate_model(command.arguments.options.model);  // one snapshot for all stages
     open_model(command.arguments.options.model);
     const RunSummary summary = Run(command).execute();
     if (command.common.json)
@@ -176,7 +177,7 @@ void run_all(RunCommand& command, CommandResult& result) {
 void add_run_command(CLI::App& program, CommandResult& result) {
     auto command = std::make_shared<RunCommand>();
     CLI::App* app = program.add_subcommand("run", "All five stages: score, plan, compress, verify, infer; resumable");
-    app->add_option("model", command->arguments.options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", command->arguments.options.model, kModelHelp)->required();
     app->add_option("--data", command->data, "Text, source trees or JSONL of the task")->required();
     app->add_option("--eval-data", command->eval_data,
                     "Held-out text to measure on; default: every fifth file of --data, which then is not scored");

@@ -42,7 +42,7 @@ void run_score(ScoreCommand& command) {
 void add_score_command(CLI::App& program, CommandResult&) {
     auto command = std::make_shared<ScoreCommand>();
     CLI::App* app = program.add_subcommand("score", "Which heads does the task use? Writes gate_gradients.json");
-    app->add_option("model", command->options.model, "GGUF file or Hugging Face folder")->required();
+    app->add_option("model", command->options.model, kModelHelp)->required();
     app->add_option("--data", command->options.data, "Text, source trees or JSONL of the task")->required();
     app->add_option("-o,--output", command->output, "gate_gradients.json to write")->required();
     app->add_option("--stats", command->options.statistics,

@@ -108,4 +108,12 @@ ShardIndex read_shard_index(const std::filesystem::path& folder) {
     return {{folder / kLoneName}, {}};
 }
 
+std::vector<std::filesystem::path> list_shards(const std::filesystem::path& folder) {
+    std::error_code ignored;
+    const std::filesystem::path index_path = folder / kIndexName;
+    if (std::filesystem::exists(index_path, ignored)) return sort_by_shard(folder, read_weight_map(index_path)).shards;
+    if (std::filesystem::is_symlink(index_path, ignored)) return {index_path};  // of a cache, its blob lost
+    return {folder / kLoneName};
+}
+
 }  // namespace plasticity

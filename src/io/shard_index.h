@@ -18,4 +18,8 @@ struct ShardIndex {
 /// @throws Error (kMissing when the folder holds no weights, kMalformed)
 ShardIndex read_shard_index(const std::filesystem::path& folder);
 
+/// The shards that the folder should hold, whether they are there or not: to tell what a download still lacks.
+/// @throws Error (kMalformed) where model.safetensors.index.json cannot be read
+std::vector<std::filesystem::path> list_shards(const std::filesystem::path& folder);
+
 }  // namespace plasticity

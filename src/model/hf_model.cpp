@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/atomic_file.h"
+#include "io/hub_cache.h"
 #include "io/printable.h"
 #include "io/safetensors_reader.h"
 #include "io/shard_index.h"
@@ -177,7 +178,7 @@ private:
 
     void name_model() {
         std::string& name = architecture_.model_name;
-        if (name.empty()) name = std::filesystem::weakly_canonical(path_).filename().string();
+        if (name.empty()) name = model_name_of_folder(path_);
         general_.set("general.type", std::string("model"));
         general_.set("general.name", name);
     }

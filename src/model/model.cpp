@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/interrupt.h"
+#include "io/hub_cache.h"
 #include "model/gguf_model.h"
 #include "model/hf_model.h"
 
@@ -53,13 +54,19 @@ void Model::read_rows_f32(const ModelTensor& tensor, std::int64_t first_row, std
     }
 }
 
-std::unique_ptr<Model> open_model(const std::filesystem::path& path) {
+std::filesystem::path locate_model(const std::filesystem::path& given) {
     std::error_code failure;
-    const auto status = std::filesystem::status(path, failure);
-    if (!std::filesystem::exists(status))
-        throw Error(ErrorKind::kMissing,
-                    fmt::format("{}: no such model; expected a GGUF file or a Hugging Face folder", path.string()));
-    return std::filesystem::is_directory(status) ? open_hf_model(path) : open_gguf_model(path);
+    if (std::filesystem::exists(given, failure)) return given;
+    if (const auto name = parse_hub_name(given.native())) return find_in_hub_cache(*name, hub_cache_folder());
+    throw Error(ErrorKind::kMissing, fmt::format("{}: no such file or folder; check the path, or name a model of the "
+                                                 "hub, such as Qwen/Qwen2.5-Coder-0.5B-Instruct",
+                                                 given.string()));
+}
+
+std::unique_ptr<Model> open_model(const std::filesystem::path& given) {
+    const std::filesystem::path path = locate_model(given);
+    std::error_code ignored;
+    return std::filesystem::is_directory(path, ignored) ? open_hf_model(path) : open_gguf_model(path);
 }
 
 std::string model_sha256(const Model& model) {

@@ -75,10 +75,15 @@ protected:
     std::filesystem::path path_;
 };
 
-/// Opens a GGUF file or a Hugging Face folder and checks it whole: every tensor the architecture needs is there, with
-/// the shape it must have, and none is unknown.
-/// @throws Error (kMissing, kMalformed with every problem in one message, kIo)
-std::unique_ptr<Model> open_model(const std::filesystem::path& path);
+/// What MODEL on a command line stands for: itself where there is such a file or folder, else the place of that hub
+/// name (OWNER/NAME[@REVISION][:FILE], see io/hub_cache.h) in the local cache.
+/// @throws Error (kMissing with where was looked and how to fetch it, kUsage, kMalformed, kIo)
+std::filesystem::path locate_model(const std::filesystem::path& given);
+
+/// Opens a GGUF file, a Hugging Face folder or a hub name in the local cache, and checks it whole: every tensor the
+/// architecture needs is there, with the shape it must have, and none is unknown.
+/// @throws Error (kMissing, kMalformed with every problem in one message, kIo; as locate_model)
+std::unique_ptr<Model> open_model(const std::filesystem::path& given);
 
 /// SHA-256 over names, types, shapes and bytes of all weights, in tensor order: the identity of a model in artifacts.
 /// Reads the whole model.

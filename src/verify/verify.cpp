@@ -31,7 +31,7 @@ std::unique_ptr<Model> open_base(const VerifyOptions& options) {
 
 Report verify(const VerifyOptions& options, Progress& progress) {
     const std::optional<Device> device = asked_device(options);
-    const Subject subject(options.model);
+    const Subject subject(locate_model(options.model));
     const std::unique_ptr<Model> base = open_base(options);
     const int threads = options.threads > 0 ? options.threads : default_thread_count();
 
