@@ -26,6 +26,7 @@ find_package(fmt REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(hwy REQUIRED)
 find_package(ggml REQUIRED)
 find_package(llama REQUIRED)
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -19,6 +20,9 @@ constexpr float kLargestF16 = 65504.0f;
 /// A channel the data never excited gets this share of the mean importance. Blocks whose weights are all zero leave
 /// ggml's searches without a determined scale; this keeps one and is far below anything that was measured.
 constexpr float kSmallestShare = 1e-6f;
+
+/// Blocks handed to an own quantiser at once: a multiple of the lanes it fills.
+constexpr std::size_t kBlocksAtATime = 64;
 
 bool holds_f32_range(ggml_type type) {
     return type == GGML_TYPE_F32 || type == GGML_TYPE_BF16;
@@ -66,7 +70,8 @@ BlockQuantizer::BlockQuantizer(ggml_type type, std::int64_t cols, std::span<cons
     importance_ = usable_importance(importance, name_);
     if (importance_.empty() && ggml_quantize_requires_imatrix(type))
         importance_.assign(static_cast<std::size_t>(cols), 1.0f);
-    ggml_quantize_init(type);  // builds the grids of I-quants before any thread needs them
+    own_ = own_quantizer(type);
+    if (own_ == nullptr) ggml_quantize_init(type);  // builds the grids of I-quants before any thread needs them
 }
 
 void BlockQuantizer::require_representable(std::span<const float> rows, std::int64_t first_row) const {
@@ -90,8 +95,29 @@ void BlockQuantizer::quantize(std::span<const float> rows, std::int64_t first_ro
                                                       rows.size(), name_, out.size(), cols_, row_bytes()));
     require_representable(rows, first_row);
     if (n_rows == 0) return;
-    ggml_quantize_chunk(type_, rows.data(), out.data(), 0, n_rows, cols_,
-                        importance_.empty() ? nullptr : importance_.data());
+    if (own_ != nullptr)
+        quantize_own(rows, out);
+    else
+        ggml_quantize_chunk(type_, rows.data(), out.data(), 0, n_rows, cols_,
+                            importance_.empty() ? nullptr : importance_.data());
+}
+
+void BlockQuantizer::quantize_own(std::span<const float> rows, std::span<std::byte> out) const {
+    const auto block_weights = static_cast<std::size_t>(ggml_blck_size(type_));
+    const std::size_t block_bytes = ggml_type_size(type_), row_blocks = static_cast<std::size_t>(cols_) / block_weights;
+    std::array<Block, kBlocksAtATime> blocks;
+    const std::size_t n_blocks = rows.size() / block_weights;
+    for (std::size_t first = 0; first < n_blocks; first += blocks.size()) {
+        const std::size_t count = std::min(blocks.size(), n_blocks - first);
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::size_t at = first + i;
+            blocks[i] = {
+                .weights = rows.data() + at * block_weights,
+                .importance = importance_.empty() ? nullptr : importance_.data() + at % row_blocks * block_weights,
+                .out = out.data() + at * block_bytes};
+        }
+        own_(std::span(blocks).first(count));
+    }
 }
 
 }  // namespace plasticity

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "quant/own_quantizers.h"
+
 namespace plasticity {
 
 /// Turns F32 rows of one matrix into a ggml type, rows weighted by how much each input channel matters.
@@ -36,11 +38,13 @@ public:
 
 private:
     void require_representable(std::span<const float> rows, std::int64_t first_row) const;
+    void quantize_own(std::span<const float> rows, std::span<std::byte> out) const;
 
     ggml_type type_;
     std::int64_t cols_;
     std::vector<float> importance_;  ///< empty: ggml minimises the plain squared error
     std::string name_;
+    QuantizeBlocks own_ = nullptr;  ///< nullptr: ggml's quantiser
 };
 
 /// ggml has a quantiser (or a plain conversion) from F32 to `type`: block types except those for activations only.
