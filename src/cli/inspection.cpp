@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
+#include "io/strict_json.h"
 #include "model/model.h"
 #include "plan/explain.h"
 
@@ -22,6 +23,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
+
+constexpr std::uint64_t kMaxJsonBytes = std::uint64_t{256} << 20;  // as much as the largest artifact may take
 
 ordered_json per_layer(const Architecture& architecture, std::int32_t LayerGeometry::* count) {
     if (architecture.is_uniform()) return architecture.layers.empty() ? 0 : architecture.layers.front().*count;
@@ -92,13 +95,14 @@ ordered_json inspect_gate_gradients(const fs::path& path) {
 }
 
 ordered_json inspect_json(const fs::path& path) {
-    const auto document = nlohmann::json::parse(read_text_file(path), nullptr, false);
-    if (!document.is_object())
+    const std::string text = read_text_file(path, kMaxJsonBytes);
+    const std::size_t first = text.find_first_not_of(" \t\r\n");
+    if (first == std::string::npos || text[first] != '{')
         throw Error(ErrorKind::kMalformed,
                     fmt::format("inspect: {} is neither GGUF nor a JSON object; expected a model, statistics, "
                                 "gate_gradients.json or recipe.json",
                                 path.string()));
-    if (document.contains("tensorQuantMap")) {
+    if (parse_strict_json(text, path.string()).contains("tensorQuantMap")) {
         ordered_json recipe = ordered_json::parse(recipe_to_json(load_recipe(path)));
         recipe["kind"] = "recipe";
         return recipe;

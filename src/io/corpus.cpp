@@ -8,6 +8,9 @@
 
 #include "core/error.h"
 #include "io/atomic_file.h"
+#include "io/printable.h"
+#include "io/problem_list.h"
+#include "io/strict_json.h"
 
 namespace plasticity {
 namespace {
@@ -47,7 +50,7 @@ std::vector<std::int32_t> parse_tokens(const json& array, const std::string& whe
     std::vector<std::int32_t> tokens;
     for (const json& element : array) {
         const bool is_id = element.is_number_unsigned() && element.get<std::uint64_t>() <= INT32_MAX;
-        if (!is_id) throw malformed(where, fmt::format("tokens: {} is no token id", element.dump()));
+        if (!is_id) throw malformed(where, fmt::format("tokens: {} is no token id", printable(element.dump())));
         tokens.push_back(element.get<std::int32_t>());
     }
     return tokens;
@@ -77,12 +80,14 @@ CorpusRecord parse_record(const json& object, const std::string& where) {
             throw malformed(where, "none of the known fields");
         }
     } catch (const json::exception& problem) {
-        throw malformed(where, problem.what());
+        throw malformed(where, json_problem(problem.what()));
     }
     return record;
 }
 
+/// All of a file's lines are read, whatever one of them holds, so that every bad one is named at once.
 void read_jsonl(const fs::path& path, const std::string& content, std::vector<CorpusRecord>& records) {
+    ProblemList problems("data");
     std::size_t line_number = 0;
     for (std::size_t begin = 0; begin < content.size();) {
         const std::size_t end = std::min(content.find('\n', begin), content.size());
@@ -91,10 +96,13 @@ void read_jsonl(const fs::path& path, const std::string& content, std::vector<Co
         ++line_number;
         if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
         const std::string where = fmt::format("{}:{}", path.string(), line_number);
-        const json object = json::parse(line, nullptr, false);
-        if (object.is_discarded()) throw malformed(where, "not JSON");
-        records.push_back(parse_record(object, where));
+        try {
+            records.push_back(parse_record(parse_strict_json(line, where), where));
+        } catch (const Error& error) {
+            problems.add(error.what());
+        }
     }
+    problems.throw_if_any();
 }
 
 }  // namespace
@@ -119,7 +127,9 @@ std::vector<fs::path> list_data_files(std::span<const fs::path> paths) {
         std::sort(found.begin(), found.end());
         files.insert(files.end(), found.begin(), found.end());
     }
-    if (files.empty()) throw Error(ErrorKind::kUsage, "data: no files in what was given");
+    if (files.empty())
+        throw Error(ErrorKind::kUsage, fmt::format("data: no files in {}; expected text, source code or JSONL",
+                                                   paths.empty() ? "what was given" : paths.front().string()));
     return files;
 }
 

@@ -88,6 +88,20 @@ TEST_F(Program, RefusesWhatIsNoModel) {
     expect_clean_refusal(other, 4);
 }
 
+TEST_F(Program, InspectRefusesJsonThatLenientParsersTake) {
+    const fs::path file = dir_ / "artifact.json";
+    for (const std::string& text :
+         {std::string(R"({"tensorQuantMap":[],"tensorQuantMap":[]})"), std::string(R"({"num_heads":1,"num_heads":2})"),
+          std::string("{\"a\":\"\xff\"}"), std::string("{"), std::string("[]"), std::string(),
+          "{\"a\":" + std::string(100'000, '[')}) {
+        std::ofstream(file, std::ios::binary) << text;
+        const test::Finished finished = run({"inspect", file.string()});
+        EXPECT_EQ(finished.exit_code, 4) << text.substr(0, 40) << finished.err;
+        EXPECT_EQ(finished.out, "");
+        EXPECT_NE(finished.err.find("artifact.json"), std::string::npos) << finished.err;
+    }
+}
+
 TEST_F(Program, SaysWhenAModelIsMissing) {
     expect_clean_refusal(dir_ / "missing.gguf", 3);
 }

@@ -108,10 +108,28 @@ TEST_F(Corpus, MalformedLinesAreNamed) {
                              "{\"tokens\": [2147483648]}",
                              "{\"tokens\": [99999999999999999999]}",
                              "{\"tokens\": {\"a\": 1}}",
+                             "{\"text\": \"a\", \"text\": \"b\"}",
+                             "{\"text\": \"\\ud800\"}",
                              "{\"text\": \"a\"} x"}) {
         const auto path = write("a.jsonl", std::string("{\"text\": \"a\"}\n") + line + "\n");
         SCOPED_TRACE(line);
         expect_error(ErrorKind::kMalformed, "a.jsonl:2: ", [&] { read(path); });
+    }
+}
+
+TEST_F(Corpus, EveryMalformedLineIsNamedAtOnce) {
+    const auto path = write("a.jsonl", "{\"text\": 3}\n{\"text\": \"fine\"}\n{\"tokens\": [-1]}\nnonsense\n");
+    for (const char* part : {"3 problems", "a.jsonl:1: ", "a.jsonl:3: tokens: '-1' is no token id", "a.jsonl:4: "})
+        expect_error(ErrorKind::kMalformed, part, [&] { read(path); });
+}
+
+TEST_F(Corpus, EscapesWhatATerminalWouldObey) {
+    const auto path = write("a.jsonl", "{\"tokens\": [\"\\u001b[2J\"]}");
+    try {
+        read(path);
+        ADD_FAILURE();
+    } catch (const Error& error) {
+        EXPECT_EQ(std::string_view(error.what()).find('\033'), std::string_view::npos);
     }
 }
 
