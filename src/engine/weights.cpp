@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "core/error.h"
@@ -39,6 +41,16 @@ void convert_row(ggml_type type, const float* from, std::byte* to, std::int64_t 
         ggml_fp32_to_bf16_row(from, reinterpret_cast<ggml_bf16_t*>(to), n);
     else
         throw Error(ErrorKind::kInternal, fmt::format("weights: no conversion to {}", ggml_type_name(type)));
+}
+
+/// A weight that is no number would spoil every result without a word of where it came from.
+void require_finite(const ModelTensor& tensor, std::int64_t first_row, std::span<const float> values) {
+    const auto bad = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
+    if (bad == values.end()) return;
+    const std::int64_t index = bad - values.begin();
+    throw Error(ErrorKind::kMalformed,
+                fmt::format("{}, row {}, column {}: got {}; expected finite weights. Is the model damaged?",
+                            tensor.name, first_row + index / tensor.cols, index % tensor.cols, *bad));
 }
 
 }  // namespace
@@ -182,8 +194,20 @@ private:
             const auto n = std::min(rows_per_tile, job.source->rows - row);
             tile.resize(static_cast<std::size_t>(n) * row_bytes);
             model_.read_rows(*job.source, row, n, tile);
+            check_stored(job, row, n, tile);
             ggml_backend_tensor_set(job.target, tile.data(), static_cast<std::size_t>(row) * row_bytes, tile.size());
         }
+    }
+
+    /// Of quantised blocks `plasticity verify` checks the scales: dequantising them here would double the time to load.
+    static void check_stored(const Job& job, std::int64_t row, std::int64_t n_rows, std::span<const std::byte> tile) {
+        if (ggml_is_quantized(job.source->type)) return;
+        std::vector<float> values(static_cast<std::size_t>(n_rows * job.source->cols));
+        if (job.source->type == GGML_TYPE_F32)
+            std::memcpy(values.data(), tile.data(), tile.size());
+        else
+            ggml_get_type_traits(job.source->type)->to_float(tile.data(), values.data(), std::ssize(values));
+        require_finite(*job.source, row, values);
     }
 
     void convert(const Job& job) {
@@ -197,6 +221,7 @@ private:
             std::vector<float> values(static_cast<std::size_t>(n * cols));
             std::vector<std::byte> converted(static_cast<std::size_t>(n) * row_bytes);
             model_.read_rows_f32(*job.source, row, n, values);
+            require_finite(*job.source, row, values);
             convert_row(job.target->type, values.data(), converted.data(), n * cols);
             ggml_backend_tensor_set(job.target, converted.data(), static_cast<std::size_t>(row) * row_bytes,
                                     converted.size());
