@@ -62,6 +62,7 @@ endfunction()
 plasticity_script_test(structure.tree structure/check_structure.py ${CMAKE_SOURCE_DIR})
 plasticity_script_test(structure.self_test structure/check_structure_test.py)
 plasticity_script_test(scripts.set_up scripts/scripts_test.py)
+plasticity_script_test(docs.robustness docs/check_robustness.py ${CMAKE_SOURCE_DIR})
 
 # Documentation whose commands run: see tests/docs.
 add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py

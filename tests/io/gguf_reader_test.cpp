@@ -216,6 +216,14 @@ TEST_F(GgufReaderTest, RefusesStringLengthsBeyondTheFile) {
         expect_malformed(header(0, 1).text("key").u32(GGUF_TYPE_STRING).u64(n).zeros(64), {"'key'", std::to_string(n)});
 }
 
+// CVE-2025-49847 kept such a length in 32 bits. The file is sparse: the length alone is not beyond it.
+TEST_F(GgufReaderTest, RefusesStringsLongerThanAHeaderMayBe) {
+    const auto path =
+        write_bytes(dir_ / "file.gguf", header(0, 1).text("key").u32(GGUF_TYPE_STRING).u64(1u << 31).str());
+    std::filesystem::resize_file(path, std::uint64_t{3} << 30);
+    expect_error(ErrorKind::kMalformed, {"'key'", "2147483648"}, [&] { GgufReader file(path); });
+}
+
 TEST_F(GgufReaderTest, RefusesBooleanThatIsNeither) {
     expect_malformed(header(0, 1).text("key").u32(GGUF_TYPE_BOOL).u8(2), {"'key'", "boolean of value 2"});
 }
@@ -230,6 +238,7 @@ TEST_F(GgufReaderTest, RefusesBadAlignment) {
 
 TEST_F(GgufReaderTest, RefusesAlignmentOfAnotherType) {
     expect_malformed(header(0, 1).text("general.alignment").u32(GGUF_TYPE_UINT64).u64(32), {"u64", "expected u32"});
+    expect_malformed(header(0, 1).text("general.alignment").u32(GGUF_TYPE_INT32).u32(32), {"i32", "expected u32"});
 }
 
 TEST_F(GgufReaderTest, RefusesMoreThanFourDimensions) {
@@ -282,6 +291,14 @@ TEST_F(GgufReaderTest, RefusesOffsetPastTheEnd) {
     expect_bad_tensor({4}, kF32, 256, "beyond the file");
     expect_bad_tensor({4}, kF32, 1ull << 63, "beyond the file");
     expect_bad_tensor({4}, kF32, ~0ull - 31, "beyond the file");  // wraps when the data's start is added
+}
+
+// CVE-2025-53630 and CVE-2026-27940: llama.cpp summed these to a small buffer.
+TEST_F(GgufReaderTest, RefusesTensorsWhoseSizesTogetherWrap) {
+    Bytes file = header(2, 0);
+    add_tensor(file, "first", {1ll << 61});
+    add_tensor(file, "second", {(1ll << 61) + 8}, kF32, 1ull << 63).pad_to(32).zeros(256);
+    expect_malformed(file, {"2 problems", "'first'", "'second'", "beyond the file"});
 }
 
 TEST_F(GgufReaderTest, RefusesTensorThatEndsPastTheEnd) {
