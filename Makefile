@@ -1,7 +1,7 @@
 # The front door: each target does what it needs first, on a fresh machine too. The work is done by scripts/.
 # PLASTICITY_LLAMA_PREFIX=DIR uses an installed llama.cpp; PLASTICITY_CUDA=ON (VULKAN, METAL) chooses ggml's devices.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test bench coverage format clean help
+.PHONY: build setup demo test fuzz bench coverage format clean help
 
 build: setup  ## set up and build build/plasticity (what plain `make` does)
 	@scripts/build release
@@ -14,6 +14,9 @@ demo: build  ## all five stages on SmolLM2-135M with Python sources as the task
 
 test: setup  ## format, clang-tidy, sanitizers and every test
 	@scripts/test
+
+fuzz: setup  ## run every fuzz target for SECONDS (60 unless given); needs clang, which it installs
+	@scripts/fuzz $(SECONDS)
 
 bench: build  ## compare with llama.cpp's own tools, side by side
 	@if [ -x bench/run.sh ]; then bench/run.sh; else echo "there are no benchmarks yet (bench/run.sh)"; fi

@@ -20,7 +20,15 @@ if(PLASTICITY_SANITIZE)
     add_compile_options(-fsanitize=${PLASTICITY_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
     add_link_options(-fsanitize=${PLASTICITY_SANITIZE})
     # With the sanitizers' extra control flow g++ 12 reports these inside the standard library; the other builds keep them.
-    add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+        add_compile_options(-Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-array-bounds)
+    endif()
+endif()
+
+option(PLASTICITY_FUZZ "libFuzzer programs (needs clang); see fuzz/" OFF)
+if(PLASTICITY_FUZZ)
+    # clang reports the standard library's own use of get_temporary_buffer in std::stable_sort.
+    add_compile_options(-fsanitize=fuzzer-no-link -Wno-deprecated-declarations)
 endif()
 
 option(PLASTICITY_COVERAGE "Count the lines that the tests reach" OFF)

@@ -1,0 +1,174 @@
+// Writes valid inputs for every fuzz target, to be varied. Usage: fuzz_make_seeds FOLDER
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "artifact/gate_gradients.h"
+#include "artifact/statistics.h"
+#include "core/progress.h"
+#include "io/gguf_writer.h"
+#include "io/safetensors_writer.h"
+#include "model/hf_export.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+#include "support/tiny_recipe.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using namespace plasticity;
+
+/// As small as a model gets, so that changes hit its header.
+test::TinyModelOptions smallest(const std::string& architecture) {
+    return {.architecture = architecture,
+            .n_layer = 1,
+            .n_head = 2,
+            .n_head_kv = 1,
+            .head_dim = 16,
+            .n_ff = 32,
+            .matrix_type = GGML_TYPE_Q4_0};
+}
+
+void write_text(const fs::path& path, std::string_view text) {
+    std::ofstream(path, std::ios::binary) << text;
+}
+
+std::string text_of(const fs::path& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void write_gguf_seeds(const fs::path& folder) {
+    for (const char* architecture : {"llama", "qwen2", "deci"})
+        test::write_tiny_gguf(folder / fmt::format("{}.gguf", architecture), smallest(architecture));
+
+    GgufLayout bare = test::tiny_layout(smallest("llama"));
+    const GgufMetadata all_keys = bare.metadata;
+    for (const auto& [key, value] : all_keys.entries())
+        if (key.starts_with("tokenizer.")) bare.metadata.erase(key);
+    bare.metadata.set("llama.rope.scaling.type", std::string("yarn"));
+    bare.metadata.set("llama.rope.scaling.factor", 4.0f);
+    bare.metadata.set("split.count", std::uint16_t{1});
+    bare.alignment = 64;
+    test::write_tiny_layout(folder / "bare.gguf", bare);
+
+    GgufLayout scalars;
+    scalars.metadata.set("u8", std::uint8_t{1});
+    scalars.metadata.set("i16", std::int16_t{-1});
+    scalars.metadata.set("u64", std::uint64_t{1} << 40);
+    scalars.metadata.set("f64", 0.5);
+    scalars.metadata.set("bool", true);
+    scalars.metadata.set("bools", GgufArray(std::vector<bool>{true, false}));
+    scalars.metadata.set("texts", GgufArray(std::vector<std::string>{"a", ""}));
+    scalars.metadata.set("i64s", GgufArray(std::vector<std::int64_t>{-1, 1}));
+    scalars.tensors = {{"t", GGML_TYPE_F32, 4, {1, 2, 1, 2}}, {"q", GGML_TYPE_Q8_0, 1, {32, 1, 1, 1}}};
+    test::write_tiny_layout(folder / "scalars.gguf", scalars);
+}
+
+void write_folder_seeds(const fs::path& seeds) {
+    const test::TempDir dir;
+    for (const char* architecture : {"llama", "qwen2"}) {
+        const auto model = open_model(test::write_tiny_gguf(dir / "tiny.gguf", smallest(architecture)));
+        const fs::path folder = dir / architecture;
+        export_hf(*model, {.folder = folder, .dtype = "f16"}, *make_progress(ProgressStyle::kQuiet));
+        const std::string name = std::string(architecture) + ".seed";
+        const std::string config = text_of(folder / "config.json");
+        write_text(seeds / "config" / name, config);
+        std::string tokenizer = text_of(folder / "tokenizer.json");
+        for (const char* file : {"tokenizer_config.json", "generation_config.json"})
+            tokenizer += '\0' + text_of(folder / file);
+        write_text(seeds / "tokenizer" / name, tokenizer + '\0' + config + '\0' + "{{ messages }}");
+    }
+}
+
+void write_safetensors_seeds(const fs::path& folder) {
+    const std::vector<SafetensorsSpec> shapes{
+        {"scalar", "F32", {}}, {"empty", "I8", {0, 3}}, {"matrix", "BF16", {2, 1}}};
+    const std::vector<SafetensorsSpec> model{{"model.norm.weight", "F32", {2}},
+                                             {"model.layers.0.mlp.up_proj.weight", "F16", {2, 2}},
+                                             {"lm_head.weight", "BF16", {3, 2}},
+                                             {"position_ids", "I64", {1, 2}}};
+    for (const auto& [name, tensors] : {std::pair{"shapes.seed", shapes}, {"model.seed", model}}) {
+        SafetensorsWriter file(folder / name, tensors, Overwrite::kReplace);
+        for (const SafetensorsSpec& tensor : tensors) file.write(std::vector<std::byte>(tensor.bytes()));
+        file.finish();
+    }
+}
+
+void write_config_seeds(const fs::path& folder) {
+    constexpr std::string_view kGeometry =
+        R"("model_type":"llama","hidden_size":64,"num_hidden_layers":2,"num_attention_heads":4,)"
+        R"("intermediate_size":96,"vocab_size":300,"rms_norm_eps":1e-5,)";
+    for (const auto& [name, rope] : {std::pair{"yarn", R"({"rope_type":"yarn","factor":4.0,"attention_factor":1.5})"},
+                                     {"linear", R"({"type":"linear","factor":2})"},
+                                     {"llama3", R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,)"
+                                                R"("high_freq_factor":4,"original_max_position_embeddings":8192})"}})
+        write_text(folder / fmt::format("{}.seed", name), fmt::format(R"({{{}"rope_scaling":{}}})", kGeometry, rope));
+}
+
+void write_recipe_seeds(const fs::path& folder) {
+    const test::TempDir dir;
+    const auto model = open_model(test::write_tiny_gguf(dir / "tiny.gguf"));
+    write_text(folder / "whole.seed", recipe_to_json(test::tiny_recipe(*model)));
+    write_text(folder / "pruned.seed",
+               recipe_to_json(test::tiny_recipe(*model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}}})));
+}
+
+void write_score_seeds(const fs::path& seeds) {
+    const std::vector<std::vector<double>> rows{{1, 0.5}, {0.25, 2}};
+    const GateGradients gradients{.model_name = "tiny",
+                                  .num_heads = 2,
+                                  .num_kv_heads = 1,
+                                  .num_steps = 4,
+                                  .num_tokens = 64,
+                                  .mean_loss = 2.5,
+                                  .absolute_sums = rows,
+                                  .signed_sums = rows,
+                                  .moving_averages = rows,
+                                  .layer_kv_heads = {1, 1},
+                                  .provenance = {.precision = "f32"}};
+    save_gate_gradients(gradients, seeds / "gate_gradients/own.seed", Overwrite::kReplace);
+    write_text(seeds / "gate_gradients/foreign.seed",
+               R"({"layer_scores":[[0,1],[0.5,0.25]],"num_steps":3,"model_name":"m","num_heads":2,"num_kv_heads":1})");
+
+    Statistics statistics;
+    statistics.matrices["blk.0.attn_q.weight"] = {{1, 0.5, 0}, 1024};
+    statistics.matrices["blk.0.ffn_down.weight"] = {{2, 4}, 1024};
+    statistics.datasets = {"a.txt"};
+    save_statistics(statistics, seeds / "statistics/two.seed", Overwrite::kReplace);
+}
+
+void write_text_seeds(const fs::path& seeds) {
+    write_text(seeds / "shard_index/both.seed",
+               R"({"metadata":{"total_size":8},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
+    write_text(seeds / "corpus/forms.seed",
+               "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
+               "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc != 2) {
+        std::fprintf(stderr, "usage: fuzz_make_seeds FOLDER\n");
+        return 2;
+    }
+    const fs::path seeds = argv[1];
+    fs::remove_all(seeds);
+    for (const char* target : {"config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors", "shard_index",
+                               "statistics", "tokenizer"})
+        fs::create_directories(seeds / target);
+    write_gguf_seeds(seeds / "gguf");
+    write_folder_seeds(seeds);
+    write_safetensors_seeds(seeds / "safetensors");
+    write_config_seeds(seeds / "config");
+    write_recipe_seeds(seeds / "recipe");
+    write_score_seeds(seeds);
+    write_text_seeds(seeds);
+    return 0;
+}
