@@ -49,7 +49,7 @@ public:
           state_(command.folder),
           progress_(command.common.progress()),
           data_(split_data(command.data, command.eval_data)),
-          identity_(file_identity({command.arguments.options.model})) {}
+          identity_(identity_of_files({command.arguments.options.model})) {}
 
     RunSummary execute() {
         fs::create_directories(command_.folder);
@@ -89,7 +89,7 @@ private:
 
     void score_stage() {
         const std::vector<std::string> inputs{
-            identity_, file_identity(data_.calibration),
+            identity_, identity_of_files(data_.calibration),
             fmt::format("{} {} {}", command_.tokens, command_.chunk, command_.precision)};
         stage("score", inputs, {scores(), statistics()}, [&] {
             const GateGradients gradients = score({.model = model(),

@@ -9,6 +9,7 @@
 #include "core/hash.h"
 #include "io/atomic_file.h"
 #include "io/corpus.h"
+#include "io/file_identity.h"
 
 namespace plasticity {
 
@@ -41,11 +42,9 @@ std::string fingerprint(const std::vector<std::string>& parts) {
     return hash.finish();
 }
 
-std::string file_identity(const std::vector<fs::path>& paths) {
+std::string identity_of_files(const std::vector<fs::path>& paths) {
     std::string identity;
-    for (const fs::path& path : list_data_files(paths))
-        identity += fmt::format("{} {} {}\n", fs::canonical(path).string(), fs::file_size(path),
-                                fs::last_write_time(path).time_since_epoch().count());
+    for (const fs::path& path : list_data_files(paths)) identity += file_identity(path);
     return identity;
 }
 

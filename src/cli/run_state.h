@@ -30,6 +30,6 @@ std::string fingerprint(const std::vector<std::string>& parts);
 
 /// Paths, sizes and modification times of files (folders: of all files in them), for fingerprints.
 /// @throws Error (kMissing)
-std::string file_identity(const std::vector<std::filesystem::path>& paths);
+std::string identity_of_files(const std::vector<std::filesystem::path>& paths);
 
 }  // namespace plasticity

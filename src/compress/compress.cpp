@@ -11,12 +11,14 @@
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
 #include "compress/ordered_pipeline.h"
+#include "compress/resume_key.h"
 #include "compress/tensor_encoder.h"
 #include "compress/tile.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "io/gguf_writer.h"
 #include "model/model.h"
 
@@ -70,9 +72,29 @@ struct TileWork {
     std::size_t n_workers;
 };
 
-void write_tiles(const TileWork& work, GgufWriter& file, Progress& progress) {
+/// Bytes of all tensors before a position.
+std::uint64_t weight_bytes_before(const GgufLayout& layout, const GgufPosition& position) {
+    const auto end = layout.tensors.begin() + static_cast<std::ptrdiff_t>(position.tensor);
+    return std::accumulate(layout.tensors.begin(), end, position.bytes,
+                           [](std::uint64_t sum, const GgufTensorSpec& tensor) { return sum + tensor.bytes(); });
+}
+
+/// The tiles that an earlier, killed process has not written.
+std::vector<Tile> remaining_tiles(const TileWork& work, const GgufPosition& position) {
     const auto tiles =
         cut_into_tiles(work.layout.tensors, std::min(kLargestTileBytes, kInFlightBytes / work.n_workers));
+    if (position.bytes == 0) return tiles_from(tiles, {.tensor = position.tensor});
+    const GgufTensorSpec& spec = work.layout.tensors[position.tensor].spec;
+    const std::uint64_t row_bytes = ggml_row_size(spec.type, spec.dims[0]);
+    if (position.bytes % row_bytes != 0)
+        throw Error(ErrorKind::kInternal, fmt::format("compress: {} continues at byte {}; its rows have {}", spec.name,
+                                                      position.bytes, row_bytes));
+    return tiles_from(tiles,
+                      {.tensor = position.tensor, .first_row = static_cast<std::int64_t>(position.bytes / row_bytes)});
+}
+
+void write_tiles(const TileWork& work, GgufWriter& file, Progress& progress) {
+    const auto tiles = remaining_tiles(work, file.position());
     const PipelineShape shape{.count = tiles.size(), .workers = work.n_workers, .slots = 2 * work.n_workers};
     std::vector<TileScratch> scratch(shape.workers);
     std::vector<std::vector<std::byte>> encoded(shape.slots);
@@ -95,9 +117,12 @@ std::uint64_t source_bytes(const Model& model) {
                            [](std::uint64_t sum, const SourceFile& file) { return sum + file.bytes; });
 }
 
-std::uint64_t weight_bytes(const GgufLayout& layout) {
-    return std::accumulate(layout.tensors.begin(), layout.tensors.end(), std::uint64_t{0},
-                           [](std::uint64_t sum, const GgufTensorSpec& tensor) { return sum + tensor.bytes(); });
+void begin_progress(const GgufLayout& layout, const GgufPosition& position, Progress& progress) {
+    const std::uint64_t done = weight_bytes_before(layout, position);
+    if (done > 0)
+        progress.note(fmt::format("continues after the {} that an earlier run had written", format_bytes(done)));
+    progress.begin("compress", weight_bytes_before(layout, {.tensor = layout.tensors.size()}), "bytes");
+    progress.advance(done);
 }
 
 }  // namespace
@@ -113,8 +138,10 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
 
     if (!options.dry_run) {
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
-        GgufWriter file(options.output, layout.file, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
-        progress.begin("compress", weight_bytes(layout.file), "bytes");
+        GgufWriter file(options.output, layout.file,
+                        {.overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
+                         .resume_key = resume_key(options, *model)});
+        begin_progress(layout.file, file.position(), progress);
         write_tiles({*model, layout, encoders, static_cast<std::size_t>(threads)}, file, progress);
         model->require_unchanged();
         file.finish();

@@ -72,6 +72,18 @@ std::vector<Tile> cut_into_tiles(const std::vector<OutputTensor>& tensors, std::
     return tiles;
 }
 
+std::vector<Tile> tiles_from(const std::vector<Tile>& tiles, const Tile& start) {
+    std::vector<Tile> rest;
+    for (Tile tile : tiles) {
+        if (tile.tensor == start.tensor && tile.first_row < start.first_row) {
+            tile.n_rows -= std::min(tile.n_rows, start.first_row - tile.first_row);
+            tile.first_row = start.first_row;
+        }
+        if (tile.tensor >= start.tensor && tile.n_rows > 0) rest.push_back(tile);
+    }
+    return rest;
+}
+
 std::span<const float> read_tile_f32(const Model& model, const OutputTensor& tensor, const Tile& tile,
                                      TileScratch& scratch) {
     const auto source_cols = static_cast<std::size_t>(tensor.source->cols);

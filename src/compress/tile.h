@@ -20,6 +20,9 @@ struct Tile {
 /// as F32, but always one row.
 std::vector<Tile> cut_into_tiles(const std::vector<OutputTensor>& tensors, std::uint64_t tile_bytes);
 
+/// Those of `tiles` that begin at `start` or later (its n_rows does not count); one that `start` lies in is cut there.
+std::vector<Tile> tiles_from(const std::vector<Tile>& tiles, const Tile& start);
+
 /// Memory that one worker uses again for every tile.
 struct TileScratch {
     std::vector<float> source;  ///< rows as read, all source columns

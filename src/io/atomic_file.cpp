@@ -21,14 +21,9 @@ namespace plasticity {
 namespace {
 
 constexpr std::size_t kMaxBytesPerCall = std::size_t{1} << 30;
-constexpr int kMaxLeftovers = 100;  // temporaries of killed processes that had our process number
 
 std::string reason(int error) {
     return std::generic_category().message(error);
-}
-
-std::filesystem::path folder_of(const std::filesystem::path& target) {
-    return target.has_parent_path() ? target.parent_path() : std::filesystem::path(".");
 }
 
 std::optional<std::uint64_t> free_bytes(const std::filesystem::path& folder) {
@@ -51,41 +46,38 @@ void require_target(const std::filesystem::path& target, Overwrite overwrite) {
             fmt::format("{}: exists already; use --force to replace it, or name another output", target.string()));
 }
 
-void require_free_space(const std::filesystem::path& target, std::uint64_t expected_bytes) {
-    const auto available = free_bytes(folder_of(target));
-    if (available && expected_bytes > *available)
+void require_folder(const std::filesystem::path& target) {
+    const std::filesystem::path folder = folder_of(target);
+    struct stat status{};
+    const int error = ::stat(folder.c_str(), &status) == 0 ? 0 : errno;
+    if (error != 0 || !S_ISDIR(status.st_mode))
+        throw Error(ErrorKind::kIo, fmt::format("{}: its folder {}: {}; create the folder first", target.string(),
+                                                folder.string(), reason(error != 0 ? error : ENOTDIR)));
+    if (::access(folder.c_str(), W_OK | X_OK) != 0)
         throw Error(ErrorKind::kIo,
-                    fmt::format("{}: needs {}, but its file system has {} free; make room or name an "
-                                "output elsewhere",
-                                target.string(), format_bytes(expected_bytes), format_bytes(*available)));
+                    fmt::format("{}: cannot create a file in its folder: {}", target.string(), reason(errno)));
 }
 
-std::filesystem::path temporary_name(const std::filesystem::path& target, int attempt) {
-    // File systems allow 255 bytes a name; the target's may be that long already.
-    const std::string name = target.filename().string().substr(0, 200);
-    const std::string suffix = attempt == 0 ? std::string() : fmt::format("-{}", attempt);
-    return folder_of(target) / fmt::format(".{}.{}{}.partial", name, ::getpid(), suffix);
-}
-
-/// Data first, then the name: a directory entry must never outlive the bytes that it points to.
-int synchronise(int descriptor) {
-    while (::fsync(descriptor) != 0)
-        if (errno != EINTR) return errno;
-    return 0;
-}
-
-void synchronise_folder(const std::filesystem::path& folder) {
-    const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return;  // a folder one may write but not read; the rename itself has happened
-    synchronise(descriptor);     // some file systems refuse this for folders: nothing better can be done there
-    ::close(descriptor);
+void require_free_space(const std::filesystem::path& target, std::uint64_t needed_bytes) {
+    const auto available = free_bytes(folder_of(target));
+    if (available && needed_bytes > *available)
+        throw Error(ErrorKind::kIo,
+                    fmt::format("{}: needs {} ({} bytes), but its file system has {} ({} bytes) free; make room or "
+                                "name an output elsewhere",
+                                target.string(), format_bytes(needed_bytes), needed_bytes, format_bytes(*available),
+                                *available));
 }
 
 /// Gives the finished temporary its name. @return 0 or errno
 int publish(const std::filesystem::path& temporary, const std::filesystem::path& target, Overwrite overwrite) {
     if (overwrite == Overwrite::kRefuse) {
         // link() fails where the target exists, however late it came into being; rename() would replace it.
-        if (::link(temporary.c_str(), target.c_str()) == 0) return ::unlink(temporary.c_str()) == 0 ? 0 : errno;
+        if (::link(temporary.c_str(), target.c_str()) == 0) {
+            if (::unlink(temporary.c_str()) == 0) return 0;
+            const int error = errno;
+            ::unlink(target.c_str());
+            return error;
+        }
         if (errno == EEXIST) return EEXIST;
         struct stat status{};  // no hard links on this file system: check, then rename
         if (::lstat(target.c_str(), &status) == 0) return EEXIST;
@@ -95,32 +87,36 @@ int publish(const std::filesystem::path& temporary, const std::filesystem::path&
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path target, Overwrite overwrite, std::uint64_t expected_bytes)
-    : target_(std::move(target)), overwrite_(overwrite), expected_bytes_(expected_bytes) {
-    require_target(target_, overwrite_);
-    require_free_space(target_, expected_bytes_);
-    for (int attempt = 0; attempt < kMaxLeftovers && descriptor_ < 0; ++attempt) {
-        temporary_ = temporary_name(target_, attempt);
-        descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (descriptor_ < 0 && errno != EEXIST && errno != EINTR) break;
-    }
-    if (descriptor_ < 0) {
-        const int error = errno;
-        temporary_.clear();
-        fail("cannot create a file in its folder", error);
-    }
+void require_writable(const std::filesystem::path& target, Overwrite overwrite, std::uint64_t expected_bytes) {
+    require_target(target, overwrite);
+    require_folder(target);
+    require_free_space(target, expected_bytes);
 }
 
-AtomicFile::~AtomicFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!temporary_.empty()) ::unlink(temporary_.c_str());
+AtomicFile::AtomicFile(std::filesystem::path target, AtomicFileOptions options)
+    : target_(std::move(target)), options_(std::move(options)) {
+    require_target(target_, options_.overwrite);
+    partial_.emplace(target_);
+    prepare();
+}
+
+/// Keeps of a left-over temporary what is known to be right, and no more; then the rest must have room.
+void AtomicFile::prepare() {
+    if (options_.resume_key.empty())
+        ::unlink(journal_path(partial_->path()).c_str());  // of a killed process
+    else
+        written_ = journal_.emplace(partial_->path(), partial_->descriptor(), options_.resume_key).verified_bytes();
+    const auto kept = static_cast<off_t>(written_);
+    if (::ftruncate(partial_->descriptor(), kept) != 0) fail("cannot shorten its temporary", errno);
+    if (::lseek(partial_->descriptor(), kept, SEEK_SET) != kept) fail("cannot continue its temporary", errno);
+    require_free_space(target_, options_.expected_bytes - std::min(written_, options_.expected_bytes));
 }
 
 void AtomicFile::fail(std::string_view what, int error) const {
     std::string message = fmt::format("{}: {}: {}", target_.string(), what, reason(error));
     if (error == ENOSPC || error == EDQUOT) {
-        if (expected_bytes_ > written_)
-            message += fmt::format("; {} more are needed", format_bytes(expected_bytes_ - written_));
+        if (options_.expected_bytes > written_)
+            message += fmt::format("; {} more are needed", format_bytes(options_.expected_bytes - written_));
         if (const auto available = free_bytes(folder_of(target_)))
             message += fmt::format("; {} are free", format_bytes(*available));
     }
@@ -129,31 +125,47 @@ void AtomicFile::fail(std::string_view what, int error) const {
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
-    if (descriptor_ < 0) throw Error(ErrorKind::kInternal, fmt::format("{}: written after commit", target_.string()));
+    if (!partial_) throw Error(ErrorKind::kInternal, fmt::format("{}: written after commit", target_.string()));
     while (!bytes.empty()) {
-        const ssize_t put = ::write(descriptor_, bytes.data(), std::min(bytes.size(), kMaxBytesPerCall));
+        const ssize_t put = ::write(partial_->descriptor(), bytes.data(), std::min(bytes.size(), kMaxBytesPerCall));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) fail(fmt::format("cannot write byte {} on", written_), errno);
         if (put == 0) fail(fmt::format("cannot write byte {} on", written_), EIO);  // or this would go on for ever
+        if (journal_) journal_->add(bytes.first(static_cast<std::size_t>(put)));
         written_ += static_cast<std::uint64_t>(put);
         bytes = bytes.subspan(static_cast<std::size_t>(put));
     }
 }
 
-void AtomicFile::commit() {
-    if (descriptor_ < 0) throw Error(ErrorKind::kInternal, fmt::format("{}: committed twice", target_.string()));
-    if (const int error = synchronise(descriptor_)) fail("cannot bring it to disk", error);
-    const int closed = ::close(std::exchange(descriptor_, -1)) == 0 ? 0 : errno;
-    if (closed != 0 && closed != EINTR) fail("cannot close it", closed);  // after EINTR Linux has closed all the same
+void AtomicFile::mark() {
+    if (journal_) journal_->mark();
+}
 
-    const int error = publish(temporary_, target_, overwrite_);
-    if (error == EEXIST && overwrite_ == Overwrite::kRefuse)
+void AtomicFile::commit() {
+    if (!partial_) throw Error(ErrorKind::kInternal, fmt::format("{}: committed twice", target_.string()));
+    // Data first, then the name: a directory entry must never outlive the bytes that it points to.
+    if (const int error = synchronise(partial_->descriptor())) fail("cannot bring it to disk", error);
+    journal_.reset();  // before the name changes: it must not be left over beside a finished file
+    const int error = publish(partial_->path(), target_, options_.overwrite);
+    if (error == EEXIST && options_.overwrite == Overwrite::kRefuse)
         throw Error(ErrorKind::kUsage, fmt::format("{}: came into being meanwhile; use --force to replace it, or name "
                                                    "another output",
                                                    target_.string()));
     if (error != 0) fail("cannot give the finished file its name", error);
-    temporary_.clear();
-    synchronise_folder(folder_of(target_));
+    partial_->renamed();
+    bring_name_to_disk();
+    partial_.reset();
+}
+
+/// What fails here leaves the name in doubt: a new one is taken back, so that failure means there is no file.
+void AtomicFile::bring_name_to_disk() {
+    const int unsynchronised = synchronise_folder(folder_of(target_));
+    const int unclosed = partial_->close();
+    if (unsynchronised == 0 && unclosed == 0) return;
+    const bool is_new = options_.overwrite == Overwrite::kRefuse;
+    if (is_new) ::unlink(target_.c_str());
+    fail(is_new ? "cannot bring its name to disk" : "is replaced, but may not outlast a power failure",
+         unsynchronised != 0 ? unsynchronised : unclosed);
 }
 
 void write_text_file(const std::filesystem::path& target, std::string_view text, Overwrite overwrite) {

@@ -9,6 +9,7 @@
 
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "io/gguf_types.h"
 
 namespace plasticity {
@@ -18,6 +19,9 @@ static_assert(std::endian::native == std::endian::little, "numbers are written a
 
 constexpr std::uint32_t kVersion = GGUF_VERSION;
 static_assert(kVersion == 3);
+
+/// Of a tensor that is larger: so much is done again, at most, after a process was killed.
+constexpr std::uint64_t kBytesBetweenMarks = std::uint64_t{16} << 20;
 
 [[noreturn]] void throw_internal(const std::string& message) {
     throw Error(ErrorKind::kInternal, "GGUF writer: " + message);
@@ -104,6 +108,12 @@ void put_header(Sink& out, const GgufLayout& layout) {
     }
 }
 
+std::string header_of(const GgufLayout& layout) {
+    ByteBuffer header;
+    put_header(header, layout);
+    return std::move(header.bytes);
+}
+
 void require_metadata(const GgufLayout& layout) {
     if (!is_gguf_alignment(layout.alignment))
         throw_internal(fmt::format("alignment {}; expected a power of two from 8 to 65536", layout.alignment));
@@ -154,12 +164,31 @@ std::uint64_t GgufLayout::file_bytes() const {
     return total;
 }
 
-GgufWriter::GgufWriter(const std::filesystem::path& target, GgufLayout layout, Overwrite overwrite)
-    : layout_(require_writable(std::move(layout))), file_(target, overwrite, layout_.file_bytes()) {
-    ByteBuffer header;
-    put_header(header, layout_);
-    file_.write(std::as_bytes(std::span(header.bytes)));
-    pad();
+GgufWriter::GgufWriter(const std::filesystem::path& target, GgufLayout layout, GgufWriterOptions options)
+    : layout_(require_writable(std::move(layout))),
+      header_(header_of(layout_)),
+      file_(target, {.overwrite = options.overwrite,
+                     .expected_bytes = layout_.file_bytes(),
+                     .resume_key = options.resume_key.empty() ? "" : options.resume_key + sha256_hex(header_)}) {
+    if (file_.written() == 0) {
+        file_.write(std::as_bytes(std::span(header_)));
+        pad();
+        file_.mark();
+    }
+    header_.clear();
+    find_position();
+}
+
+/// The first mark stands after the header, every other one after a tensor's padding or within its bytes.
+void GgufWriter::find_position() {
+    std::uint64_t bytes = file_.written() - layout_.header_bytes();
+    while (next_tensor_ < layout_.tensors.size()) {
+        const std::uint64_t size = align_up(layout_.tensors[next_tensor_].bytes(), layout_.alignment);
+        if (bytes < size) break;
+        bytes -= size;
+        ++next_tensor_;
+    }
+    written_of_tensor_ = bytes;
 }
 
 void GgufWriter::pad() {
@@ -178,10 +207,17 @@ void GgufWriter::write(const std::string& name, std::span<const std::byte> bytes
 
     file_.write(bytes);
     written_of_tensor_ += bytes.size();
-    if (bytes.size() < left) return;
-    pad();
-    ++next_tensor_;
-    written_of_tensor_ = 0;
+    unmarked_bytes_ += bytes.size();
+    const bool is_complete = bytes.size() == left;
+    if (is_complete) {
+        pad();
+        ++next_tensor_;
+        written_of_tensor_ = 0;
+    }
+    if (is_complete || unmarked_bytes_ >= kBytesBetweenMarks) {
+        file_.mark();
+        unmarked_bytes_ = 0;
+    }
 }
 
 void GgufWriter::finish() {

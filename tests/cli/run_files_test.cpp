@@ -104,14 +104,14 @@ TEST_F(RunFiles, FingerprintsTellPartsApart) {
 
 TEST_F(RunFiles, IdentitySeesSizeAndTime) {
     const fs::path file = write("data", "text");
-    const std::string before = file_identity({file});
-    EXPECT_EQ(file_identity({dir_.path()}), before);
+    const std::string before = identity_of_files({file});
+    EXPECT_EQ(identity_of_files({dir_.path()}), before);
     write("data", "longer text");
-    const std::string longer = file_identity({file});
+    const std::string longer = identity_of_files({file});
     EXPECT_NE(longer, before);
     fs::last_write_time(file, fs::last_write_time(file) + std::chrono::seconds(5));
-    EXPECT_NE(file_identity({file}), longer);
-    EXPECT_THROW(file_identity({dir_ / "absent"}), Error);
+    EXPECT_NE(identity_of_files({file}), longer);
+    EXPECT_THROW(identity_of_files({dir_ / "absent"}), Error);
 }
 
 }  // namespace

@@ -99,5 +99,22 @@ TEST(ReadTile, StoredBytesFollowTheSameRows) {
     }
 }
 
+TEST(TilesFrom, LeavesOutWhatIsBeforeAndCutsWhatItIsIn) {
+    const std::vector<Tile> tiles{{0, 0, 4}, {0, 4, 2}, {1, 0, 4}, {1, 4, 4}, {2, 0, 1}};
+    const auto from = [&](std::size_t tensor, std::int64_t row) {
+        std::vector<std::vector<std::int64_t>> rest;
+        for (const Tile& tile : tiles_from(tiles, {.tensor = tensor, .first_row = row}))
+            rest.push_back({static_cast<std::int64_t>(tile.tensor), tile.first_row, tile.n_rows});
+        return rest;
+    };
+    using Rest = std::vector<std::vector<std::int64_t>>;
+    EXPECT_EQ(from(0, 0), (Rest{{0, 0, 4}, {0, 4, 2}, {1, 0, 4}, {1, 4, 4}, {2, 0, 1}}));
+    EXPECT_EQ(from(0, 4), (Rest{{0, 4, 2}, {1, 0, 4}, {1, 4, 4}, {2, 0, 1}}));
+    EXPECT_EQ(from(1, 3), (Rest{{1, 3, 1}, {1, 4, 4}, {2, 0, 1}}));
+    EXPECT_EQ(from(1, 7), (Rest{{1, 7, 1}, {2, 0, 1}}));
+    EXPECT_EQ(from(2, 0), (Rest{{2, 0, 1}}));
+    EXPECT_EQ(from(3, 0), Rest{});
+}
+
 }  // namespace
 }  // namespace plasticity

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <functional>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -58,7 +61,7 @@ TEST(AtomicFile, AppearsWholeOnCommit) {
 TEST(AtomicFile, NamesItsTemporaryBesideTheTarget) {
     const TempDir dir;
     const AtomicFile file(dir / "out", Overwrite::kRefuse);
-    EXPECT_EQ(names_in(dir.path()), (std::vector<std::string>{".out." + std::to_string(getpid()) + ".partial"}));
+    EXPECT_EQ(names_in(dir.path()), (std::vector<std::string>{".out.partial"}));
 }
 
 TEST(AtomicFile, LeavesNothingWithoutCommit) {
@@ -105,23 +108,63 @@ TEST(AtomicFile, RefusesATargetThatCameMeanwhile) {
     EXPECT_EQ(names_in(dir.path()).size(), 1u);
 }
 
-TEST(AtomicFile, StepsAsideForLeftoversOfKilledProcesses) {
+TEST(AtomicFile, TakesOverWhatKilledProcessesLeft) {
     const TempDir dir;
-    const std::string leftover = ".out." + std::to_string(getpid()) + ".partial";
-    write_bytes(dir / leftover, "left");
-    {
-        AtomicFile file(dir / "out", Overwrite::kRefuse);
-        put(file, "new");
-        file.commit();
-    }
+    write_bytes(dir / ".out.partial", "left by a run that had more to say");
+    write_bytes(dir / ".out.partial.journal", "left");
+    AtomicFile file(dir / "out", Overwrite::kRefuse);
+    put(file, "new");
+    file.commit();
     EXPECT_EQ(read_bytes(dir / "out"), "new");
-    EXPECT_EQ(read_bytes(dir / leftover), "left");
+    EXPECT_EQ(names_in(dir.path()), (std::vector<std::string>{"out"}));
+}
+
+TEST(AtomicFile, RefusesToWriteWhatAnotherIsWriting) {
+    const TempDir dir;
+    AtomicFile first(dir / "out", Overwrite::kReplace);
+    put(first, "first");
+    expect_error(ErrorKind::kIo, {"out", "another process is writing it"},
+                 [&] { AtomicFile(dir / "out", Overwrite::kReplace); });
+    first.commit();
+    EXPECT_EQ(read_bytes(dir / "out"), "first");
+    write_text_file(dir / "out", "second", Overwrite::kReplace);
+    EXPECT_EQ(read_bytes(dir / "out"), "second");
+}
+
+TEST(AtomicFile, NeverWritesIntoWhatLiesInTheWay) {
+    const TempDir dir;
+    const auto partial = dir / ".out.partial";
+    write_bytes(dir / "precious", "kept");
+    const std::vector<std::function<void()>> traps{
+        [&] { std::filesystem::create_symlink("precious", partial); },
+        [&] { std::filesystem::create_symlink("absent", partial); },
+        [&] { std::filesystem::create_hard_link(dir / "precious", partial); },
+        [&] { ASSERT_EQ(mkfifo(partial.c_str(), 0600), 0); },
+    };
+    for (const auto& set_trap : traps) {
+        set_trap();
+        std::filesystem::create_symlink("precious", dir / ".out.partial.journal");
+        for (const char* key : {"", "key"}) {
+            AtomicFile file(dir / "out", {.overwrite = Overwrite::kReplace, .resume_key = key});
+            put(file, "new");
+            file.commit();
+            EXPECT_EQ(read_bytes(dir / "out"), "new");
+            EXPECT_EQ(read_bytes(dir / "precious"), "kept");
+            EXPECT_EQ(names_in(dir.path()).size(), 2u);
+        }
+    }
+    std::filesystem::create_directory(partial);
+    expect_error(ErrorKind::kIo, {"out"}, [&] { AtomicFile(dir / "out", Overwrite::kReplace); });
 }
 
 TEST(AtomicFile, TakesNamesAsLongAsTheFileSystemDoes) {
     const TempDir dir;
     write_text_file(dir / std::string(250, 'n'), "text", Overwrite::kRefuse);
     EXPECT_EQ(names_in(dir.path()), (std::vector<std::string>{std::string(250, 'n')}));
+    // Their temporaries must still be told apart.
+    AtomicFile one(dir / (std::string(249, 'n') + "1"), Overwrite::kRefuse);
+    const AtomicFile two(dir / (std::string(249, 'n') + "2"), Overwrite::kRefuse);
+    one.commit();
 }
 
 TEST(AtomicFile, ReplacesALinkAndNotWhatItPointsTo) {
@@ -137,13 +180,25 @@ TEST(AtomicFile, RefusesImpossibleTargets) {
     const TempDir dir;
     expect_error(ErrorKind::kUsage, {"folder"}, [&] { AtomicFile(dir.path(), Overwrite::kReplace); });
     expect_error(ErrorKind::kUsage, {"device"}, [&] { AtomicFile("/dev/null", Overwrite::kReplace); });
+    const auto absent = dir / "absent" / "out";
     expect_error(ErrorKind::kIo, {"absent", "No such file", "create the folder"},
-                 [&] { AtomicFile(dir / "absent" / "out", Overwrite::kRefuse); });
+                 [&] { AtomicFile(absent, Overwrite::kRefuse); });
+    // The same is said beforehand where it is asked for.
+    write_bytes(dir / "old", "old");
+    expect_error(ErrorKind::kIo, {"absent", "create the folder"},
+                 [&] { require_writable(absent, Overwrite::kRefuse); });
+    expect_error(ErrorKind::kIo, {"Not a directory"},
+                 [&] { require_writable(dir / "old" / "out", Overwrite::kRefuse); });
+    expect_error(ErrorKind::kUsage, {"--force"}, [&] { require_writable(dir / "old", Overwrite::kRefuse); });
+    expect_error(ErrorKind::kUsage, {"folder"}, [&] { require_writable(dir.path(), Overwrite::kReplace); });
+    require_writable(dir / "old", Overwrite::kReplace);
+    require_writable(dir / "new", Overwrite::kRefuse);
+    EXPECT_EQ(names_in(dir.path()).size(), 1u);
 }
 
 TEST(AtomicFile, ChecksFreeSpaceBeforehand) {
     const TempDir dir;
-    expect_error(ErrorKind::kIo, {"out", "needs 4.61 EB", "free"},
+    expect_error(ErrorKind::kIo, {"out", "needs 4.61 EB", "4611686018427387904 bytes", "free"},
                  [&] { AtomicFile(dir / "out", Overwrite::kRefuse, std::uint64_t{1} << 62); });
     EXPECT_TRUE(names_in(dir.path()).empty());
 }

@@ -1,0 +1,19 @@
+#include "io/file_identity.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+
+namespace plasticity {
+
+std::string file_identity(const std::filesystem::path& path) {
+    namespace fs = std::filesystem;
+    try {
+        return fmt::format("{} {} {}\n", fs::canonical(path).string(), fs::file_size(path),
+                           fs::last_write_time(path).time_since_epoch().count());
+    } catch (const fs::filesystem_error& error) {
+        throw Error(ErrorKind::kMissing, fmt::format("{}: {}; check the path", path.string(), error.code().message()));
+    }
+}
+
+}  // namespace plasticity
