@@ -25,6 +25,7 @@ constexpr std::array kTargets{
     Target{"shard_index", run_shard_index},
     Target{"statistics", run_statistics},
     Target{"tokenizer", run_tokenizer},
+    Target{"vocabulary", run_vocabulary},
 };
 
 [[noreturn]] void give_up(std::string_view reason) {

@@ -47,5 +47,6 @@ void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);
 void run_tokenizer(std::span<const std::byte> input);
+void run_vocabulary(std::span<const std::byte> input);
 
 }  // namespace plasticity::fuzz

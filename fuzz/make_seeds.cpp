@@ -70,6 +70,28 @@ void write_gguf_seeds(const fs::path& folder) {
     test::write_tiny_layout(folder / "scalars.gguf", scalars);
 }
 
+/// A few tokens each: byte-level BPE, and pieces with byte fallback.
+void write_vocabulary_seeds(const fs::path& folder) {
+    const auto write = [&](const char* name, const char* model, const std::vector<std::string>& tokens,
+                           const std::vector<std::int32_t>& types) {
+        GgufLayout layout;
+        layout.metadata.set("tokenizer.ggml.model", std::string(model));
+        layout.metadata.set("tokenizer.ggml.pre", std::string("qwen2"));
+        layout.metadata.set("tokenizer.ggml.tokens", GgufArray(tokens));
+        layout.metadata.set("tokenizer.ggml.token_type", GgufArray(types));
+        layout.metadata.set("tokenizer.ggml.scores", GgufArray(std::vector<float>(tokens.size(), -1.0f)));
+        layout.metadata.set("tokenizer.ggml.merges", GgufArray(std::vector<std::string>{"t h", "th e"}));
+        layout.metadata.set("tokenizer.ggml.bos_token_id", std::uint32_t{1});
+        layout.metadata.set("tokenizer.ggml.add_bos_token", true);
+        layout.tensors = {{"t", GGML_TYPE_F32, 1, {1, 1, 1, 1}}};
+        test::write_tiny_layout(folder / name, layout);
+    };
+    write("bytes.seed", "gpt2", {"a", "<|im_start|>", "t", "h", "e", "th", "the", "\u0120", "\u010a"},
+          {1, 3, 1, 1, 1, 1, 1, 1, 1});
+    write("pieces.seed", "llama", {"<unk>", "<s>", "</s>", "<0x0A>", "<0x61>", "\u2581the", "t", "h", "e", "\u2581"},
+          {2, 3, 3, 6, 6, 1, 1, 1, 1, 1});
+}
+
 void write_folder_seeds(const fs::path& seeds) {
     const test::TempDir dir;
     for (const char* architecture : {"llama", "qwen2"}) {
@@ -161,9 +183,10 @@ int main(int argc, char** argv) {
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
     for (const char* target : {"config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors", "shard_index",
-                               "statistics", "tokenizer"})
+                               "statistics", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
+    write_vocabulary_seeds(seeds / "vocabulary");
     write_folder_seeds(seeds);
     write_safetensors_seeds(seeds / "safetensors");
     write_config_seeds(seeds / "config");

@@ -4,13 +4,19 @@
 #include <gguf.h>
 #include <llama.h>
 
+#include <exception>
 #include <mutex>
+#include <tuple>
 #include <type_traits>
 
 #include "core/error.h"
+#include "io/printable.h"
+#include "model/tokenizer_check.h"
 
 namespace plasticity {
 namespace {
+
+constexpr std::size_t kMaxReasonBytes = 500;
 
 /// libllama logs through one process-wide callback; what it says while a vocabulary loads explains a failure.
 class LogCapture {
@@ -88,6 +94,27 @@ void set_value(gguf_context* context, const char* key, const GgufValue& value) {
     std::visit(Setter{context, key}, value);
 }
 
+/// The keys that libllama reads of the kinds of tokenizer that model/tokenizer_check.h lets pass. Nothing else reaches
+/// it: what is not known has not been checked, and a million keys would take its linear search hours.
+std::vector<std::string> keys_for_libllama() {
+    std::vector<std::string> keys;
+    for (const char* name : {"model", "pre", "tokens", "token_type", "scores", "merges", "add_bos_token",
+                             "add_eos_token", "add_space_prefix", "remove_extra_whitespaces"})
+        keys.push_back(fmt::format("tokenizer.ggml.{}", name));
+    for (const SpecialTokenName& name : special_token_names()) keys.push_back(name.key());
+    return keys;
+}
+
+/// libllama ends the process where it is to add a token that it does not have.
+void require_added_tokens(const llama_vocab* vocab) {
+    for (const auto& [name, is_added, id] : {std::tuple{"bos", llama_vocab_get_add_bos(vocab), llama_vocab_bos(vocab)},
+                                             {"eos", llama_vocab_get_add_eos(vocab), llama_vocab_eos(vocab)}})
+        if (is_added && id == LLAMA_TOKEN_NULL)
+            throw Error(ErrorKind::kMalformed, fmt::format("tokenizer: a text is to be given the {0} token; expected "
+                                                           "tokenizer.ggml.{0}_token_id to say which that is",
+                                                           name));
+}
+
 }  // namespace
 
 void Tokenizer::ModelDeleter::operator()(llama_model* model) const noexcept {
@@ -103,12 +130,15 @@ Tokenizer::Tokenizer(const GgufMetadata& tokenizer) : chat_template_(tokenizer.t
     const GgufContextPtr metadata(gguf_init_empty());
     // Any architecture will do: with vocab_only, libllama reads nothing but the tokenizer.
     gguf_set_val_str(metadata.get(), "general.architecture", "llama");
-    for (const auto& [key, value] : tokenizer.entries()) set_value(metadata.get(), key.c_str(), value);
+    for (const std::string& key : keys_for_libllama())
+        if (const GgufValue* value = tokenizer.find(key)) set_value(metadata.get(), key.c_str(), *value);
     llama_model_params parameters = llama_model_default_params();
     parameters.vocab_only = true;
     model_.reset(llama_model_init_from_user(metadata.get(), [](ggml_tensor*, void*) {}, nullptr, parameters));
     if (!model_)
-        throw Error(ErrorKind::kMalformed, fmt::format("tokenizer: libllama refuses it: {}", LogCapture::text()));
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("tokenizer: libllama refuses it: {}", printable(LogCapture::text(), kMaxReasonBytes)));
+    require_added_tokens(vocab());
 }
 
 Tokenizer::~Tokenizer() = default;
@@ -124,8 +154,14 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
                                                    "split it into files",
                                                    text.size()));
     std::vector<std::int32_t> tokens(text.size() + 2);  // a token covers at least one byte, plus BOS and EOS
-    const std::int32_t n = llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
-                                          static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    std::int32_t n = 0;
+    try {
+        n = llama_tokenize(vocab(), text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
+                           static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
+    } catch (const std::exception& problem) {  // a byte for which a vocabulary with byte fallback has no token
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("tokenizer: the vocabulary lacks a token for a byte of the text ({})", problem.what()));
+    }
     if (n < 0)
         throw Error(ErrorKind::kInternal, fmt::format("tokenizer: {} bytes of text gave {} tokens", text.size(), -n));
     tokens.resize(static_cast<std::size_t>(n));

@@ -1,5 +1,6 @@
 #include "engine/tokenizer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -91,6 +92,48 @@ TEST(Tokenizer, WithoutATemplateThereIsNoChat) {
     metadata.erase("tokenizer.chat_template");
     const ChatMessage message{"user", "hi"};
     EXPECT_THROW(Tokenizer(metadata).apply_chat_template(std::span(&message, 1)), Error);
+}
+
+/// libllama alone would end the process with an assertion at the first text.
+TEST(HostileVocabulary, CannotHaveATokenAddedThatItLacks) {
+    for (const char* name : {"bos", "eos"}) {
+        GgufMetadata metadata;
+        metadata.set("tokenizer.ggml.model", std::string("gpt2"));
+        metadata.set("tokenizer.ggml.pre", std::string("qwen2"));
+        metadata.set("tokenizer.ggml.tokens", GgufArray(std::vector<std::string>{"a", "b"}));
+        metadata.set("tokenizer.ggml.merges", GgufArray(std::vector<std::string>{}));
+        metadata.set(fmt::format("tokenizer.ggml.add_{}_token", name), true);
+        try {
+            const Tokenizer tokenizer(metadata);
+            ADD_FAILURE() << name;
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+            EXPECT_NE(std::string_view(error.what()).find(fmt::format("tokenizer.ggml.{}_token_id", name)),
+                      std::string_view::npos)
+                << error.what();
+        }
+    }
+}
+
+TEST(HostileVocabulary, IsMalformedWhereAByteHasNoToken) {
+    GgufMetadata metadata;
+    metadata.set("tokenizer.ggml.model", std::string("llama"));
+    metadata.set("tokenizer.ggml.tokens", GgufArray(std::vector<std::string>{"<unk>", "<s>", "</s>", "t"}));
+    metadata.set("tokenizer.ggml.token_type", GgufArray(std::vector<std::int32_t>{2, 3, 3, 1}));
+    metadata.set("tokenizer.ggml.scores", GgufArray(std::vector<float>(4)));
+    const Tokenizer tokenizer(metadata);
+    try {
+        tokenizer.encode("q", true, false);
+        ADD_FAILURE() << "encoded";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMalformed) << error.what();
+    }
+}
+
+TEST(HostileVocabulary, OfVeryManyKeysTakesNoTime) {
+    GgufMetadata metadata = test::tiny_tokenizer();
+    for (int i = 0; i < 100'000; ++i) metadata.set(fmt::format("tokenizer.{}", i), std::uint8_t{1});
+    EXPECT_EQ(Tokenizer(metadata).size(), test::kTinyVocabulary);  // handed on one by one they would take minutes
 }
 
 }  // namespace

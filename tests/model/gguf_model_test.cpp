@@ -246,6 +246,33 @@ std::vector<Spoiled> spoiled_files() {
              layout.metadata.set("tokenizer.ggml.tokens", GgufArray(tokens));
          },
          {"tokens 3 and 7 are both"}},
+        {"TokenizerOfAnotherKind",
+         set("tokenizer.ggml.model", std::string("plamo2")),
+         {"tokenizer.ggml.model: got 'plamo2'; expected gpt2 or llama"}},
+        {"NoVocabularyButTokens", set("tokenizer.ggml.model", std::string("none")), {"got 'none'"}},
+        {"TokensThatDifferAfterNul",
+         [](GgufLayout& layout) {
+             auto tokens = *layout.metadata.array<std::string>("tokenizer.ggml.tokens");
+             tokens[7] = std::string("x\0y", 3);
+             tokens[3] = std::string("x\0z", 3);
+             layout.metadata.set("tokenizer.ggml.tokens", GgufArray(tokens));
+         },
+         {"tokens 3 and 7 are both"}},
+        {"TokenNamedAsAnEmptyOne",
+         [](GgufLayout& layout) {
+             auto tokens = *layout.metadata.array<std::string>("tokenizer.ggml.tokens");
+             tokens[3].clear();
+             tokens[7] = "[EMPTY_3]";
+             layout.metadata.set("tokenizer.ggml.tokens", GgufArray(tokens));
+         },
+         {"tokens 3 and 7 are both"}},
+        {"ByteTokenSpeltOtherwise",
+         [](GgufLayout& layout) {
+             auto types = *layout.metadata.array<std::int32_t>("tokenizer.ggml.token_type");
+             types[65] = 6;
+             layout.metadata.set("tokenizer.ggml.token_type", GgufArray(types));
+         },
+         {"token 65 is", "of type byte; expected one like <0x0A>"}},
         {"MissingTensor",
          drop_tensor("blk.1.ffn_up.weight"),
          {"blk.1.ffn_up.weight: missing; expected shape [48 × 32]"}},
