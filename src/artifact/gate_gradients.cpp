@@ -9,7 +9,9 @@
 
 #include "artifact/json_text.h"
 #include "core/error.h"
+#include "io/problem_list.h"
 #include "io/strict_json.h"
+#include "model/attempt.h"
 
 namespace plasticity {
 namespace {
@@ -105,12 +107,16 @@ void require_same_scores(const Rows& printed, const GateGradients& gradients, st
 }
 
 /// Another trainer's file: scores are all it knows, so they stand for the means.
-void read_foreign(ObjectReader& reader, GateGradients& gradients) {
-    Rows scores = reader.number_rows("layer_scores");
+void read_foreign(ObjectReader& reader, ProblemList& problems, GateGradients& gradients) {
+    Rows scores;
+    attempt(problems, [&] { scores = reader.number_rows("layer_scores"); });
+    attempt(problems, [&] { reader.finish(); });
+    problems.throw_if_any();
     for (std::size_t layer = 0; layer < scores.size(); ++layer)
         if (scores[layer].size() != static_cast<std::size_t>(gradients.num_heads))
-            malformed(reader.where(), fmt::format("layer_scores: layer {} has {} heads; num_heads is {}", layer,
-                                                  scores[layer].size(), gradients.num_heads));
+            problems.add(fmt::format("layer_scores: layer {} has {} heads; num_heads is {}", layer,
+                                     scores[layer].size(), gradients.num_heads));
+    problems.throw_if_any();
     gradients.layer_kv_heads.assign(scores.size(), gradients.num_kv_heads);
     gradients.moving_averages = scores;
     gradients.signed_sums.resize(scores.size());
@@ -119,12 +125,10 @@ void read_foreign(ObjectReader& reader, GateGradients& gradients) {
         for (double& score : scores[layer]) score *= static_cast<double>(gradients.num_steps);
     }
     gradients.absolute_sums = std::move(scores);
-    reader.finish();
-    require_consistent(gradients, reader.where());
 }
 
-ScoreProvenance read_provenance(const nlohmann::json& json, const std::string& where) {
-    ObjectReader reader(json, where + ": provenance");
+ScoreProvenance read_provenance(const nlohmann::json& json) {
+    ObjectReader reader(json, "provenance");
     ScoreProvenance provenance;
     provenance.model_sha256 = reader.text("model_sha256");
     provenance.tokenizer_sha256 = reader.text("tokenizer_sha256");
@@ -136,20 +140,19 @@ ScoreProvenance read_provenance(const nlohmann::json& json, const std::string& w
     return provenance;
 }
 
-void read_own(ObjectReader& reader, GateGradients& gradients) {
-    reader.require_schema("schema_version", GateGradients::kSchemaVersion);
-    gradients.num_tokens = reader.integer("num_tokens", 0, kMaxCount);
-    gradients.mean_loss = reader.number("mean_loss");
-    gradients.layer_kv_heads = reader.integers("layer_kv_heads", 0);
-    gradients.absolute_sums = reader.number_rows("absolute_sums");
-    gradients.signed_sums = reader.number_rows("signed_sums");
-    gradients.moving_averages = reader.number_rows("moving_averages");
-    gradients.provenance = read_provenance(reader.value("provenance"), reader.where());
-    const bool has_scores = reader.has("layer_scores");
-    const Rows scores = has_scores ? reader.number_rows("layer_scores") : Rows{};
-    reader.finish();
-    require_consistent(gradients, reader.where());
-    if (has_scores) require_same_scores(scores, gradients, reader.where());
+/// @returns the scores as printed in the file, empty where there are none
+Rows read_own(ObjectReader& reader, ProblemList& problems, GateGradients& gradients) {
+    Rows printed;
+    attempt(problems, [&] { gradients.num_tokens = reader.integer("num_tokens", 0, kMaxCount); });
+    attempt(problems, [&] { gradients.mean_loss = reader.number("mean_loss"); });
+    attempt(problems, [&] { gradients.layer_kv_heads = reader.integers("layer_kv_heads", 0); });
+    attempt(problems, [&] { gradients.absolute_sums = reader.number_rows("absolute_sums"); });
+    attempt(problems, [&] { gradients.signed_sums = reader.number_rows("signed_sums"); });
+    attempt(problems, [&] { gradients.moving_averages = reader.number_rows("moving_averages"); });
+    attempt(problems, [&] { gradients.provenance = read_provenance(reader.value("provenance")); });
+    if (reader.has("layer_scores")) attempt(problems, [&] { printed = reader.number_rows("layer_scores"); });
+    attempt(problems, [&] { reader.finish(); });
+    return printed;
 }
 
 }  // namespace
@@ -199,15 +202,30 @@ void save_gate_gradients(const GateGradients& gradients, const std::filesystem::
 GateGradients load_gate_gradients(const std::filesystem::path& path) {
     const auto json = parse_strict_json(read_text_file(path, kMaxFileBytes), path.string());
     ObjectReader reader(json, path.string());
+    const bool is_own = reader.has("schema_version");
+    if (is_own) reader.require_schema("schema_version", GateGradients::kSchemaVersion);
+
+    ProblemList problems(path.string());
+    ObjectReader fields(json, "gate gradients");
+    if (is_own) (void)fields.value("schema_version");
     GateGradients gradients;
-    gradients.model_name = reader.text("model_name");
-    gradients.num_heads = static_cast<std::int32_t>(reader.integer("num_heads", 0, kMaxHeads));
-    gradients.num_kv_heads = static_cast<std::int32_t>(reader.integer("num_kv_heads", 0, kMaxHeads));
-    gradients.num_steps = reader.integer("num_steps", 1, kMaxCount);
-    if (reader.has("schema_version"))
-        read_own(reader, gradients);
+    const auto count = [&](std::string_view key) {
+        std::int32_t value = 0;
+        attempt(problems, [&] { value = static_cast<std::int32_t>(fields.integer(key, 0, kMaxHeads)); });
+        return value;
+    };
+    attempt(problems, [&] { gradients.model_name = fields.text("model_name"); });
+    gradients.num_heads = count("num_heads");
+    gradients.num_kv_heads = count("num_kv_heads");
+    attempt(problems, [&] { gradients.num_steps = fields.integer("num_steps", 1, kMaxCount); });
+    Rows printed;
+    if (is_own)
+        printed = read_own(fields, problems, gradients);
     else
-        read_foreign(reader, gradients);
+        read_foreign(fields, problems, gradients);
+    problems.throw_if_any();
+    require_consistent(gradients, path.string());
+    if (is_own && fields.has("layer_scores")) require_same_scores(printed, gradients, path.string());
     return gradients;
 }
 

@@ -8,7 +8,9 @@
 #include "artifact/recipe.h"
 #include "artifact/type_names.h"
 #include "core/error.h"
+#include "io/problem_list.h"
 #include "io/strict_json.h"
+#include "model/attempt.h"
 
 namespace plasticity {
 namespace {
@@ -72,9 +74,9 @@ std::uint64_t read_gb(ObjectReader& reader, std::string_view key) {
     return static_cast<std::uint64_t>(std::llround(gb * kGb));
 }
 
-std::optional<Device> read_device(const Parsed& json, const std::string& where) {
+std::optional<Device> read_device(const Parsed& json) {
     if (json.is_null()) return std::nullopt;
-    ObjectReader reader(json, where + ": deviceSpec");
+    ObjectReader reader(json, "deviceSpec");
     Device device;
     device.label = reader.text("label");
     device.memory_bytes = read_gb(reader, "memoryGb");
@@ -84,8 +86,8 @@ std::optional<Device> read_device(const Parsed& json, const std::string& where) 
     return device;
 }
 
-Budget read_budget(const Parsed& json, const std::string& where) {
-    ObjectReader reader(json, where + ": budget");
+Budget read_budget(const Parsed& json) {
+    ObjectReader reader(json, "budget");
     const auto bytes = [&](std::string_view key) {
         return static_cast<std::uint64_t>(reader.integer(key, 0, kMaxBytes));
     };
@@ -126,8 +128,8 @@ LayerTopology read_layer(const Parsed& json, const std::string& where) {
     return layer;
 }
 
-Topology read_topology(const Parsed& json, const std::string& where) {
-    ObjectReader reader(json, where + ": topology");
+Topology read_topology(const Parsed& json, ProblemList& problems) {
+    ObjectReader reader(json, "topology");
     Topology topology;
     topology.base_model = reader.text("baseModel");
     topology.original_num_heads = static_cast<std::int32_t>(reader.integer("originalNumHeads", 0, kMaxInt));
@@ -139,9 +141,9 @@ Topology read_topology(const Parsed& json, const std::string& where) {
     topology.precision_profile = reader.text("precisionProfile");
     const Parsed& layers = reader.value("layers");
     if (!layers.is_array()) reader.fail("layers", "is no array");
-    for (const Parsed& layer : layers)
-        topology.layers.push_back(
-            read_layer(layer, fmt::format("{}: layers[{}]", reader.where(), topology.layers.size())));
+    for (std::size_t i = 0; i < layers.size(); ++i)
+        attempt(problems,
+                [&] { topology.layers.push_back(read_layer(layers[i], fmt::format("topology: layers[{}]", i))); });
     reader.finish();
     return topology;
 }
@@ -157,6 +159,37 @@ QuantAssignment read_assignment(const Parsed& json, const std::string& where) {
     assignment.reason = reader.text("reason");
     reader.finish();
     return assignment;
+}
+
+std::vector<QuantAssignment> read_assignments(const Parsed& json, ProblemList& problems) {
+    if (!json.is_array())
+        throw Error(ErrorKind::kMalformed, fmt::format("tensorQuantMap: got {}; expected an array", json.type_name()));
+    std::vector<QuantAssignment> assignments;
+    for (std::size_t i = 0; i < json.size(); ++i)
+        attempt(problems,
+                [&] { assignments.push_back(read_assignment(json[i], fmt::format("tensorQuantMap[{}]", i))); });
+    return assignments;
+}
+
+/// What is no object or array of its own. Each value is tried, so that all problems come up together.
+void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
+    ObjectReader reader(json, "at the top");
+    const auto read_text = [&](std::string_view key, std::string& to) {
+        attempt(problems, [&] { to = reader.text(key); });
+    };
+    read_text("pipelineVersion", recipe.pipeline_version);
+    read_text("policy", recipe.policy);
+    read_text("baseModel", recipe.base_model);
+    read_text("baseModelSha256", recipe.base_model_sha256);
+    read_text("outputArchitecture", recipe.output_architecture);
+    read_text("stockReason", recipe.stock_reason);
+    read_text("kvType", recipe.kv_type);
+    attempt(problems, [&] { recipe.stock = reader.boolean("stock"); });
+    attempt(problems,
+            [&] { recipe.context_length = static_cast<std::int32_t>(reader.integer("contextLength", 1, kMaxInt)); });
+    for (const std::string_view key : {"schemaVersion", "deviceSpec", "budget", "topology", "tensorQuantMap"})
+        attempt(problems, [&] { (void)reader.value(key); });  // read elsewhere
+    attempt(problems, [&] { reader.finish(); });
 }
 
 }  // namespace
@@ -190,26 +223,15 @@ std::string recipe_to_json(const Recipe& recipe) {
 Recipe recipe_from_json(std::string_view text, std::string_view where) {
     const Parsed json = parse_strict_json(text, std::string(where));
     ObjectReader reader(json, std::string(where));
-    reader.require_schema("schemaVersion", Recipe::kSchemaVersion);
+    reader.require_schema("schemaVersion", Recipe::kSchemaVersion);  // another version's keys would all be problems
+    ProblemList problems(std::string(where) + ": recipe");
     Recipe recipe;
-    recipe.pipeline_version = reader.text("pipelineVersion");
-    recipe.policy = reader.text("policy");
-    recipe.base_model = reader.text("baseModel");
-    recipe.base_model_sha256 = reader.text("baseModelSha256");
-    recipe.output_architecture = reader.text("outputArchitecture");
-    recipe.stock = reader.boolean("stock");
-    recipe.stock_reason = reader.text("stockReason");
-    recipe.device = read_device(reader.value("deviceSpec"), reader.where());
-    recipe.context_length = static_cast<std::int32_t>(reader.integer("contextLength", 1, kMaxInt));
-    recipe.kv_type = reader.text("kvType");
-    recipe.budget = read_budget(reader.value("budget"), reader.where());
-    recipe.topology = read_topology(reader.value("topology"), reader.where());
-    const Parsed& assignments = reader.value("tensorQuantMap");
-    if (!assignments.is_array()) reader.fail("tensorQuantMap", "is no array");
-    for (const Parsed& assignment : assignments)
-        recipe.tensor_quant_map.push_back(
-            read_assignment(assignment, fmt::format("{}: tensorQuantMap[{}]", where, recipe.tensor_quant_map.size())));
-    reader.finish();
+    read_plan(json, problems, recipe);
+    attempt(problems, [&] { recipe.device = read_device(reader.value("deviceSpec")); });
+    attempt(problems, [&] { recipe.budget = read_budget(reader.value("budget")); });
+    attempt(problems, [&] { recipe.topology = read_topology(reader.value("topology"), problems); });
+    attempt(problems, [&] { recipe.tensor_quant_map = read_assignments(reader.value("tensorQuantMap"), problems); });
+    problems.throw_if_any();
     return recipe;
 }
 

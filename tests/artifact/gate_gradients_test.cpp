@@ -128,6 +128,21 @@ TEST(GateGradientsFile, RefusesEveryKindOfDamage) {
     problem_of(dir / "bad.json");
 }
 
+TEST(GateGradientsFile, NamesEveryProblemAtOnce) {
+    const TempDir dir;
+    save_gate_gradients(sample(), dir / "good.json", Overwrite::kRefuse);
+    std::string bad = read_text_file(dir / "good.json");
+    for (const auto& [from, to] : {std::pair{"\"num_steps\": 10", "\"num_steps\": -1"},
+                                   {"\"mean_loss\"", "\"mean_gain\""},
+                                   {"\"num_heads\": 4", "\"num_heads\": \"four\""}})
+        bad.replace(bad.find(from), std::string_view(from).size(), to);
+    write_text_file(dir / "bad.json", bad, Overwrite::kReplace);
+    const std::string problem = problem_of(dir / "bad.json");
+    for (const char* part : {"4 problems", "\"num_steps\" is -1", "\"mean_loss\" is missing",
+                             "\"num_heads\" holds a string", "unknown keys \"mean_gain\""})
+        EXPECT_NE(problem.find(part), std::string::npos) << part << "\n" << problem;
+}
+
 TEST(GateGradientsFile, RefusesForeignFilesThatAreRaggedOrNegative) {
     const TempDir dir;
     for (const char* scores : {"[[0.5, 1], [0.5]]", "[[0.5, -1]]", "[]", "[0.5, 1]", "[[0.5, 1, 1]]"}) {

@@ -139,6 +139,26 @@ TEST(RecipeJson, RefusesEveryKindOfDamage) {
     EXPECT_THROW(recipe_from_json("[]", "array"), Error);
 }
 
+TEST(RecipeJson, NamesEveryProblemAtOnce) {
+    std::string bad = recipe_to_json(sample());
+    for (const auto& [from, to] : {std::pair{"\"policy\"", "\"polisy\""},
+                                   {"\"fileBytes\": 999", "\"fileBytes\": -1"},
+                                   {"[0, 1, 2, 3]", "[0, 2, 1, 3]"},
+                                   {"\"q4_K\"", "\"q4_Z\""},
+                                   {"\"stock\": true", "\"stock\": 1"}})
+        bad.replace(bad.find(from), std::string_view(from).size(), to);
+    try {
+        recipe_from_json(bad, "the file");
+        FAIL();
+    } catch (const Error& error) {
+        const std::string message = error.what();
+        for (const char* part : {"the file", "6 problems", "\"policy\" is missing", "unknown keys \"polisy\"",
+                                 "budget: \"fileBytes\" is -1", "topology: layers[0]: \"retainedHeadIndices\"",
+                                 "tensorQuantMap[", "q4_Z", "\"stock\" holds a number"})
+            EXPECT_NE(message.find(part), std::string::npos) << part << "\n" << message;
+    }
+}
+
 TEST(RequireRecipeFits, AcceptsItsOwnModel) {
     EXPECT_EQ(misfit(sample()), "");
 }
