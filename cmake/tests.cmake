@@ -68,3 +68,18 @@ plasticity_script_test(docs.robustness docs/check_robustness.py ${CMAKE_SOURCE_D
 add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
          ${CMAKE_SOURCE_DIR}/docs/pipeline.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
 set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 1200 RUN_SERIAL ON)
+
+# Tokenizers: stock libllama on the files written here against HF tokenizers on the files they were written from.
+add_executable(tokenize_lines ${CMAKE_SOURCE_DIR}/tests/tokenizers/tokenize_lines.cpp)
+target_link_libraries(tokenize_lines PRIVATE llama)
+add_executable(write_tokenizer_files ${CMAKE_SOURCE_DIR}/tests/tokenizers/write_tokenizer_files.cpp)
+target_link_libraries(write_tokenizer_files PRIVATE plasticity_model)
+foreach(name qwen3 llama3 gemma3 deepseek_v3 llama2 gpt-2 deepseek-llm deepseek-coder smollm2)
+    set(source "")
+    if(name STREQUAL smollm2)
+        set(source --gguf ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
+    endif()
+    add_test(NAME tokenizers.${name} COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/tokenizers/compare.py ${name}
+             --build ${CMAKE_BINARY_DIR} ${source})
+    set_tests_properties(tokenizers.${name} PROPERTIES LABELS real TIMEOUT 600)
+endforeach()

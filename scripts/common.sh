@@ -10,6 +10,13 @@ models_dir=$cache_root/models
 # shellcheck disable=SC2034  # read by the scripts that source this
 llama_link=$project_root/build/llama.cpp
 
+# llama.cpp: the sources that scripts/setup_llama builds and scripts/fetch_tokenizer takes vocabularies from.
+llama_package=llama-cpp-python==0.3.36
+llama_archive=llama_cpp_python-0.3.36.tar.gz
+llama_archive_sha256=832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e
+# shellcheck disable=SC2034  # read by the scripts that source this
+llama_archive_member=llama_cpp_python-0.3.36/vendor/llama.cpp
+
 say() { printf '%s\n' "plasticity: $*" >&2; }
 
 # fail MESSAGE [STATUS]

@@ -10,7 +10,8 @@ namespace plasticity {
 
 /// GGUF's `tokenizer.*` keys from a Hugging Face folder's tokenizer.json, tokenizer_config.json, generation_config.json
 /// and chat template, so that stock llama.cpp produces the same ids as HF `tokenizers`.
-/// Byte-level BPE with the pre-tokenizers of qwen2, smollm, llama 3 and gpt-2.
+/// Byte-level BPE with the pre-tokenizers of qwen2, llama 3, gpt-2, smollm and deepseek, and BPE with byte fallback as
+/// gemma, llama 2 and mistral have it.
 /// @param n_vocab  rows of the embedding; missing ids become unused tokens ("[PAD151665]"), as llama.cpp's converter
 /// does
 /// @throws Error (kMissing, kMalformed): an unknown pre-tokenizer is refused, never guessed
@@ -23,7 +24,7 @@ struct HfTokenizerFiles {
     std::string generation_config;  ///< generation_config.json
 };
 
-/// @throws Error (kUsage) for tokenizer models that are not byte-level BPE
+/// @throws Error (kUsage) for tokenizer models and pre-tokenizers that are not among the known ones
 HfTokenizerFiles write_hf_tokenizer(const GgufMetadata& tokenizer);
 
 }  // namespace plasticity

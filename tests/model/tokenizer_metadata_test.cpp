@@ -1,5 +1,6 @@
 #include "model/tokenizer_metadata.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -54,7 +55,15 @@ TEST_P(TokenizerRoundTrip, GivesTheSameKeys) {
     expect_equal(read_hf_tokenizer(dir.path(), kTinyVocabulary), original);
 }
 
-INSTANTIATE_TEST_SUITE_P(PreTokenizers, TokenizerRoundTrip, testing::Values("qwen2", "smollm", "llama-bpe", "gpt-2"));
+INSTANTIATE_TEST_SUITE_P(PreTokenizers, TokenizerRoundTrip,
+                         testing::Values("qwen2", "smollm", "llama-bpe", "gpt-2", "deepseek-llm", "deepseek-coder",
+                                         "deepseek-v3"));
+
+TEST(TokenizerRoundTripOf, OtherNamesOfTheSameSplitting) {
+    const TempDir dir;
+    write_folder(dir.path(), write_hf_tokenizer(test::tiny_tokenizer("starcoder")));
+    EXPECT_EQ(read_hf_tokenizer(dir.path(), kTinyVocabulary).text("tokenizer.ggml.pre"), "smollm");
+}
 
 TEST(TokenizerRoundTripOf, EverySpecialTokenAndSwitch) {
     const TempDir dir;
@@ -97,12 +106,51 @@ TEST(ReadHfTokenizer, TakesMergesAsStringsAndAsPairs) {
 
 TEST(ReadHfTokenizer, RecognisesOtherSpellingsOfTheSame) {
     json tokenizer = parsed_tokenizer("qwen2");
-    tokenizer["normalizer"] = {{"type", "NFC"}};
+    tokenizer["normalizer"] = {{"type", "Sequence"}, {"normalizers", json::array()}};
     json& split = tokenizer["pre_tokenizer"]["pretokenizers"][0];
     split["behavior"] = "Removed";
     split["invert"] = true;
     tokenizer["pre_tokenizer"]["pretokenizers"][1]["trim_offsets"] = false;
     EXPECT_EQ(read(tokenizer).text("tokenizer.ggml.pre"), "qwen2");
+
+    json line_ends = parsed_tokenizer("deepseek-coder");
+    line_ends["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = "[\r\n]";  // the two characters themselves
+    EXPECT_EQ(read(line_ends).text("tokenizer.ggml.pre"), "deepseek-coder");
+}
+
+TEST(ReadHfTokenizer, LeavesOutAddedTokensBeyondTheEmbedding) {
+    json tokenizer = parsed_tokenizer();
+    tokenizer["added_tokens"].push_back({{"id", 264}, {"content", "<image>"}, {"special", true}});
+    EXPECT_EQ(read(tokenizer).array<std::string>("tokenizer.ggml.tokens")->size(), 264u);
+    EXPECT_THROW(read(tokenizer, {{"eos_token", "<image>"}}), Error);            // an end that never comes
+    EXPECT_THROW(read(tokenizer, {{"chat_template", "{{'<image>'}}"}}), Error);  // text without weights
+    for (int id = 265; id < 600; ++id)
+        tokenizer["added_tokens"].push_back({{"id", id}, {"content", fmt::format("<{}>", id)}});
+    EXPECT_THROW(read(tokenizer), Error);  // another model's tokenizer
+}
+
+TEST(ReadHfTokenizer, OfSeveralEndsTheOneOfATurnIsEot) {
+    const auto eot_of = [](const char* generation_config) {
+        const TempDir dir;
+        write_text_file(dir / "tokenizer.json", parsed_tokenizer().dump(), Overwrite::kRefuse);
+        write_text_file(dir / "generation_config.json", generation_config, Overwrite::kRefuse);
+        return read_hf_tokenizer(dir.path(), kTinyVocabulary).integer_or("tokenizer.ggml.eot_token_id", -1);
+    };
+    EXPECT_EQ(eot_of(R"({"eos_token_id": [261, 263]})"), 263);  // <|im_end|>
+    EXPECT_EQ(eot_of(R"({"eos_token_id": [261, 262]})"), 262);  // the one that is not eos
+    EXPECT_EQ(eot_of(R"({"eos_token_id": 261})"), -1);
+    EXPECT_EQ(eot_of(R"({"eos_token_id": [261]})"), -1);
+    EXPECT_THROW(eot_of(R"({"eos_token_id": [261, 264]})"), Error);
+    EXPECT_THROW(eot_of(R"({"eos_token_id": [261, "x"]})"), Error);
+}
+
+TEST(ReadHfTokenizer, TokensThatLookSpecialAreControlTokens) {
+    json tokenizer = parsed_tokenizer();
+    int id = 264;
+    for (const char* text : {"<｜User｜>", "<unused7>", "<pad>", "<|", "<unused"})
+        tokenizer["added_tokens"].push_back({{"id", id++}, {"content", text}, {"special", false}});
+    const auto types = *read(tokenizer, json::object(), id).array<std::int32_t>("tokenizer.ggml.token_type");
+    EXPECT_EQ(std::vector(types.begin() + 264, types.end()), (std::vector<std::int32_t>{3, 3, 3, 4, 4}));
 }
 
 TEST(ReadHfTokenizer, SortsAddedTokensByType) {
@@ -180,7 +228,8 @@ std::vector<SpoiledTokenizer> spoiled_tokenizers() {
         {"NoObject", [](json& t) { t = json::array(); }, "expected a JSON object"},
         {"NoModel", [](json& t) { t.erase("model"); }, "model: expected an object"},
         {"Unigram", [](json& t) { t["model"]["type"] = "Unigram"; }, "'Unigram'"},
-        {"ByteFallback", [](json& t) { t["model"]["byte_fallback"] = true; }, "byte fallback"},
+        {"ByteFallback", [](json& t) { t["model"]["byte_fallback"] = true; }, "byte_fallback"},
+        {"Dropout", [](json& t) { t["model"]["dropout"] = 0.1; }, "with dropout"},
         {"Affixes", [](json& t) { t["model"]["end_of_word_suffix"] = "</w>"; }, "with affixes"},
         {"Normalizer", [](json& t) { t["normalizer"] = {{"type", "Lowercase"}}; }, "'Lowercase'"},
         {"NoPreTokenizer", [](json& t) { t["pre_tokenizer"] = nullptr; }, "got none"},
@@ -194,8 +243,8 @@ std::vector<SpoiledTokenizer> spoiled_tokenizers() {
          "'RobertaProcessing'"},
         {"VocabularyNoObject", [](json& t) { t["model"]["vocab"] = 3; }, "model.vocab"},
         {"IdBeyondVocabulary", [](json& t) { t["model"]["vocab"]["zz"] = 264; }, "expected one below 264"},
-        {"NegativeId", [](json& t) { t["model"]["vocab"]["zz"] = -1; }, "got id -1"},
-        {"FractionalId", [](json& t) { t["model"]["vocab"]["zz"] = 1.5; }, "got id 1.5"},
+        {"NegativeId", [](json& t) { t["model"]["vocab"]["zz"] = -1; }, "got id '-1'"},
+        {"FractionalId", [](json& t) { t["model"]["vocab"]["zz"] = 1.5; }, "got id '1.5'"},
         {"IdTwice", [](json& t) { t["model"]["vocab"]["zz"] = 3; }, "each id once"},
         {"AddedTokenWithOtherId", [](json& t) { t["added_tokens"][0]["id"] = 0; }, "each id once"},
         {"AddedTokenWithoutContent", [](json& t) { t["added_tokens"][0].erase("content"); }, "id and content"},
@@ -216,10 +265,10 @@ TEST(ReadHfTokenizer, RefusesSpecialTokensOutsideTheVocabulary) {
 }
 
 TEST(WriteHfTokenizer, RefusesOtherKinds) {
-    GgufMetadata sentencepiece = test::tiny_tokenizer();
-    sentencepiece.set("tokenizer.ggml.model", std::string("llama"));
+    GgufMetadata unigram = test::tiny_tokenizer();
+    unigram.set("tokenizer.ggml.model", std::string("t5"));
     GgufMetadata unknown_pre = test::tiny_tokenizer("tekken");
-    for (const GgufMetadata& metadata : {sentencepiece, unknown_pre}) try {
+    for (const GgufMetadata& metadata : {unigram, unknown_pre}) try {
             write_hf_tokenizer(metadata);
             ADD_FAILURE();
         } catch (const Error& error) {
