@@ -151,9 +151,8 @@ bool is_form(const KnownForm& form, const std::vector<std::string>& steps, bool 
 }
 
 std::string describe(const std::vector<std::string>& steps) {
-    std::string found = steps.empty() ? "none" : fmt::format("{}", fmt::join(steps, ", then "));
-    if (found.size() > 300) found = found.substr(0, 300) + "…";
-    return found;
+    constexpr std::size_t kMaxBytes = 300;
+    return steps.empty() ? "none" : printable(fmt::format("{}", fmt::join(steps, ", then ")), kMaxBytes);
 }
 
 // llama.cpp normalises nothing. NFC leaves nearly all text as it is, and its converter lets it pass too.
@@ -180,12 +179,6 @@ nlohmann::ordered_json json_of_step(std::string_view step) {
 }
 
 }  // namespace
-
-std::string describe_pre_tokenizer(const nlohmann::json* pre_tokenizer) {
-    std::vector<std::string> steps;
-    if (pre_tokenizer) describe_steps(*pre_tokenizer, steps);
-    return describe(steps);
-}
 
 std::string recognise_pre_tokenizer(const nlohmann::json& tokenizer) {
     require_plain_normalizer(tokenizer);

@@ -23,8 +23,4 @@ struct PreTokenizerForm {
 /// @throws Error (kUsage) for a name that is not among the known ones
 PreTokenizerForm form_of_pre_tokenizer(std::string_view pre);
 
-/// One line for each step of a pre_tokenizer of tokenizer.json, equal for steps that do the same; "none" for null.
-/// Fit for messages: whatever a stranger wrote is cut short.
-std::string describe_pre_tokenizer(const nlohmann::json* pre_tokenizer);
-
 }  // namespace plasticity

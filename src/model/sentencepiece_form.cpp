@@ -7,7 +7,6 @@
 
 #include "io/printable.h"
 #include "model/config_fields.h"
-#include "model/pre_tokenizer.h"
 
 namespace plasticity {
 namespace {
