@@ -60,7 +60,7 @@ TEST(SentencePiece, BecomesTheLlamaModelOfGguf) {
 }
 
 TEST(SentencePiece, ScoresFollowTheMerges) {
-    const auto& scores = *read(tiny_json()).array<float>("tokenizer.ggml.scores");
+    const auto scores = *read(tiny_json()).array<float>("tokenizer.ggml.scores");
     const std::vector<float> pieces(scores.begin() + 259, scores.begin() + 264);
     EXPECT_EQ(pieces, (std::vector<float>{0, -1, -2, -3, -4}));  // ▁t, he, ▁the, ▁▁, in
     EXPECT_EQ(scores[271], -5);                                  // ▁▁▁
