@@ -13,12 +13,15 @@ class Progress;
 
 struct ScoreOptions {
     std::filesystem::path model;
-    std::vector<std::filesystem::path> data;          ///< text, source trees, JSONL; folders are read recursively
-    std::optional<std::filesystem::path> statistics;  ///< where to save Σx² per input channel (imatrix form)
-    std::int64_t max_tokens = 0;                      ///< stop after so many tokens; 0: all
-    std::int32_t chunk = 512;                         ///< tokens an example of plain text holds
-    std::string precision = "auto";                   ///< f32 | f16 | bf16 | auto
-    int threads = 0;                                  ///< 0: all processors
+    std::vector<std::filesystem::path> data;  ///< text, source trees, JSONL; folders are read recursively
+    std::optional<std::filesystem::path>
+        statistics;                    ///< where to save Σx² per input channel (imatrix form) and curvature
+    std::int64_t max_tokens = 0;       ///< stop after so many tokens; 0: all
+    std::int32_t chunk = 512;          ///< tokens an example of plain text holds
+    std::string precision = "auto";    ///< f32 | f16 | bf16 | auto
+    std::int32_t curvature_every = 4;  ///< draw labels for one example of so many; 0: no curvature
+    std::uint64_t seed = 0;            ///< of the labels drawn
+    int threads = 0;                   ///< 0: all processors
     bool overwrite = false;
 };
 

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <limits>
 
+#include "artifact/curvature_tensors.h"
 #include "core/error.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
@@ -53,6 +54,7 @@ GgufLayout layout_of(const Statistics& statistics) {
         layout.tensors.push_back(vector_spec(name + std::string(kSums), channels.sum_of_squares.size()));
         layout.tensors.push_back(vector_spec(name + std::string(kCounts), 1));
     }
+    add_curvature_tensors(statistics, layout);
     return layout;
 }
 
@@ -89,6 +91,15 @@ std::int64_t bounded(const GgufMetadata& metadata, std::string_view key, std::in
 
 }  // namespace
 
+std::string lookup_key(std::string_view embedding_name) {
+    return std::string(embedding_name) + ".lookup";
+}
+
+const CurvatureStatistics* Statistics::find_curvature(std::string_view name) const {
+    const auto found = curvature.find(std::string(name));
+    return found == curvature.end() ? nullptr : &found->second;
+}
+
 const ChannelStatistics* Statistics::find(std::string_view name) const {
     const auto found = matrices.find(std::string(name));
     return found == matrices.end() ? nullptr : &found->second;
@@ -101,6 +112,7 @@ void save_statistics(const Statistics& statistics, const std::filesystem::path& 
         statistics.chunk_count > std::numeric_limits<std::int32_t>::max())
         problems.add(fmt::format("{} chunks of {}", statistics.chunk_count, statistics.chunk_size));
     for (const auto& [name, channels] : statistics.matrices) require_sound(channels, name, problems);
+    check_curvature(statistics, problems);
     problems.throw_if_any();
 
     GgufWriter file(target, layout_of(statistics), overwrite);
@@ -110,6 +122,7 @@ void save_statistics(const Statistics& statistics, const std::filesystem::path& 
         file.write(name + std::string(kSums), std::as_bytes(std::span(sums)));
         file.write(name + std::string(kCounts), std::as_bytes(std::span(&count, 1)));
     }
+    write_curvature(statistics, file);
     file.finish();
 }
 
@@ -125,6 +138,7 @@ Statistics load_statistics(const std::filesystem::path& path) {
     statistics.chunk_size = static_cast<std::int32_t>(bounded(file.metadata(), "imatrix.chunk_size", 512, problems));
     if (const auto* datasets = file.metadata().array<std::string>("imatrix.datasets")) statistics.datasets = *datasets;
     for (const GgufTensor& tensor : file.tensors()) {
+        if (read_curvature_tensor(file, tensor, statistics, problems)) continue;
         if (tensor.name.ends_with(kCounts)) {
             if (!file.find(without_suffix(tensor.name, kCounts) + std::string(kSums)))
                 problems.add(fmt::format("{} has no sums beside it", tensor.name));
@@ -147,6 +161,7 @@ Statistics load_statistics(const std::filesystem::path& path) {
         require_sound(channels, name, problems);
     }
     if (statistics.matrices.empty()) problems.add("no matrices");
+    check_curvature(statistics, problems);
     problems.throw_if_any();
     file.file().require_unchanged();
     return statistics;

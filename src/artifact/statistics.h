@@ -18,16 +18,36 @@ struct ChannelStatistics {
     std::int64_t count = 0;              ///< tokens
 };
 
+/// The diagonal Fisher information F of a matrix as its row and column sums, over sequences whose labels were drawn
+/// from the model's own distribution. With L = Σ cross-entropy of a sequence, F_rc = Σ over sequences of (∂L/∂W_rc)²,
+/// and independent errors ΔW raise the KL divergence from the model, in nats per target, by
+///
+///     ½ / count · Σ_rc F_rc ΔW_rc²,   F_rc ≈ rows_r · columns_c / Σ rows
+///
+/// ∂L/∂W_rc = Σ_t g_tr x_tc holds both what the matrix reads and how its outputs matter, token by token: a channel that
+/// is huge only where nothing depends on it, as at the first token of many models, counts little.
+struct CurvatureStatistics {
+    std::vector<double> rows;     ///< [rows] Σ_c F_rc
+    std::vector<double> columns;  ///< [cols] Σ_r F_rc
+    std::vector<double> gates;    ///< of an attention output: [query head] Σ over sequences of (∂L/∂gate)²; else empty
+    std::int64_t count = 0;       ///< targets that labels were drawn for
+};
+
+/// Key of the embedding as it is read; where embeddings are tied, the matrix also has its own, as the output matrix.
+std::string lookup_key(std::string_view embedding_name);
+
 /// Activation statistics of a scoring run; saved in llama.cpp's imatrix GGUF form (`<name>.in_sum2`, `<name>.counts`),
-/// which llama-quantize reads, and loaded from files that llama-imatrix wrote.
+/// which llama-quantize reads, and loaded from files that llama-imatrix wrote, which hold no curvature.
 /// Source: llama.cpp, tools/imatrix/imatrix.cpp.
 struct Statistics {
-    std::map<std::string, ChannelStatistics> matrices;  ///< by GGUF name, "blk.0.attn_q.weight"
+    std::map<std::string, ChannelStatistics> matrices;     ///< by GGUF name, "blk.0.attn_q.weight"
+    std::map<std::string, CurvatureStatistics> curvature;  ///< likewise, and lookup_key("token_embd.weight")
     std::vector<std::string> datasets;
     std::int32_t chunk_size = 512;
     std::int64_t chunk_count = 0;
 
     const ChannelStatistics* find(std::string_view name) const;
+    const CurvatureStatistics* find_curvature(std::string_view name) const;
 };
 
 /// @throws Error (kUsage, kIo)

@@ -90,7 +90,7 @@ private:
     void score_stage() {
         const std::vector<std::string> inputs{
             identity_, identity_of_files(data_.calibration),
-            fmt::format("{} {} {}", command_.tokens, command_.chunk, command_.precision)};
+            fmt::format("{} {} {} {}", command_.tokens, command_.chunk, command_.precision, command_.common.seed)};
         stage("score", inputs, {scores(), statistics()}, [&] {
             const GateGradients gradients = score({.model = model(),
                                                    .data = data_.calibration,
@@ -98,6 +98,7 @@ private:
                                                    .max_tokens = command_.tokens,
                                                    .chunk = command_.chunk,
                                                    .precision = command_.precision,
+                                                   .seed = command_.common.seed,
                                                    .threads = command_.common.threads,
                                                    .overwrite = true},
                                                   *progress_);

@@ -19,6 +19,7 @@ struct ScoreCommand {
 
 void run_score(ScoreCommand& command) {
     command.options.threads = command.common.threads;
+    command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
     if (!command.common.force && std::filesystem::exists(command.output))
         throw Error(ErrorKind::kUsage,
@@ -46,7 +47,12 @@ void add_score_command(CLI::App& program, CommandResult&) {
     app->add_option("--data", command->options.data, "Text, source trees or JSONL of the task")->required();
     app->add_option("-o,--output", command->output, "gate_gradients.json to write")->required();
     app->add_option("--stats", command->options.statistics,
-                    "Also write activation statistics (GGUF, as llama-imatrix writes them)");
+                    "Also write activation statistics (GGUF, as llama-imatrix writes them) and curvature");
+    app->add_option("--curvature-every", command->options.curvature_every,
+                    "With --stats: backpropagate one example of so many once more, from labels drawn from the model "
+                    "itself; 0: none. Policy optimal needs it")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")
         ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->options.chunk, "Tokens an example of plain text holds")->capture_default_str();

@@ -14,8 +14,6 @@
 namespace plasticity {
 namespace {
 
-/// Positions whose logits exist at once: [kLossRows, n_vocab] floats.
-constexpr std::int64_t kLossRows = 128;
 constexpr std::size_t kMaxNodes = 256;
 
 struct SequenceInputs {
@@ -44,6 +42,14 @@ void observe(const ActivationObserver& observer, std::span<const TensorId> matri
     std::vector<float> values(static_cast<std::size_t>(ggml_nelements(rows)));
     fetch<float>(rows, values);
     observer(matrices, values, rows->ne[0]);
+}
+
+/// What show_layer_curvature reads must outlive the run.
+void keep_curvature(GraphWorkspace& graph, const LayerForward& forward, const LayerGradients& gradients) {
+    for (ggml_tensor* read : {forward.projections.normed, forward.heads, forward.feed_forward.normed,
+                              forward.feed_forward.activated, gradients.query, gradients.key, gradients.value,
+                              gradients.attention_output, gradients.gate, gradients.up, gradients.down})
+        if (read != nullptr) graph.keep(read);
 }
 
 }  // namespace
@@ -75,7 +81,7 @@ ExampleGradients Backpropagation::run(const Example& example, const ActivationOb
     result.loss = loss_and_gradient(example, true, observer);
     result.gates.resize(static_cast<std::size_t>(n_layer));
     for (int layer = n_layer - 1; layer >= 0; --layer)
-        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer);
+        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer, nullptr);
     return result;
 }
 
@@ -157,29 +163,32 @@ double Backpropagation::loss_and_gradient(const Example& example, bool want_grad
     for (std::int64_t first = 0; first + 1 < n_tokens_; first += kLossRows) {
         throw_if_interrupted();
         const std::int64_t n = std::min(kLossRows, n_tokens_ - 1 - first);
-        ggml_tensor* probabilities = predict(first, n, observer);
-        total += subtract_targets(example, first, n, probabilities);
-        if (want_gradient) backward_output(first, n, probabilities);
+        const Prediction prediction = predict(first, n, bool{observer});
+        if (observer) observe(observer, {{output_matrix()}}, prediction.hidden);
+        total += subtract_targets(example, first, n, prediction.probabilities);
+        if (want_gradient) backward_output(first, n, prediction.probabilities);
     }
     gradient_scale_ = 1.0 / static_cast<double>(example.n_targets());
     return total * gradient_scale_;
 }
 
-/// softmax of the logits of positions [first, first + n): {n_vocab, n}, held by graph_.
-ggml_tensor* Backpropagation::predict(std::int64_t first, std::int64_t n, const ActivationObserver& observer) {
+TensorId Backpropagation::output_matrix() const {
+    return {architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput};
+}
+
+/// softmax of the logits of positions [first, first + n), held by graph_.
+Backpropagation::Prediction Backpropagation::predict(std::int64_t first, std::int64_t n, bool keep_hidden) {
     graph_.begin(kMaxNodes);
     const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
     ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
-    if (observer) graph_.keep(hidden);
+    if (keep_hidden) graph_.keep(hidden);
     ggml_tensor* logits = ggml_mul_mat(graph_.context(), weights_.output(), hidden);
     ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
     graph_.prepare();
     fill<float>(x, rows_of(inputs_.back(), first, n));
     graph_.run();
-    const TensorRole role = architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput;
-    if (observer) observe(observer, {{{role}}}, hidden);
-    return probabilities;
+    return {.hidden = hidden, .probabilities = probabilities};
 }
 
 /// Turns probabilities into ∂(Σ cross-entropy)/∂logits = softmax − one-hot, rows without a target into zeros.
@@ -221,8 +230,8 @@ void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_t
     fetch<float>(gradient, rows_of(gradient_, first, n));
 }
 
-/// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.
-std::vector<double> Backpropagation::backward_layer(int layer) {
+/// @returns ∂L/∂gate of every head. @param observer  nullptr: none
+std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureObserver* observer) {
     throw_if_interrupted();
     rescale_gradient();
     const LayerWeights& weights = weights_.layer(layer);
@@ -236,15 +245,22 @@ std::vector<double> Backpropagation::backward_layer(int layer) {
     if (forward.heads != nullptr) graph_.keep(forward.heads);
     const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
+    if (observer != nullptr) keep_curvature(graph_, forward, gradients);
     graph_.keep(gradients.input);
     graph_.prepare();
     fill_sequence(sequence, n_tokens_);
     fill<float>(x, inputs_[index]);
     fill<float>(above, gradient_);
     graph_.run();
+    if (observer != nullptr) show_layer_curvature(layer, forward, gradients, *observer);
     fetch<float>(gradients.input, gradient_);
-    if (gradients.heads == nullptr) return {};
+    return gate_slopes(weights, forward, gradients);
+}
 
+/// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.
+std::vector<double> Backpropagation::gate_slopes(const LayerWeights& weights, const LayerForward& forward,
+                                                 const LayerGradients& gradients) const {
+    if (gradients.heads == nullptr) return {};
     std::vector<float> heads(static_cast<std::size_t>(ggml_nelements(forward.heads))), slopes(heads.size());
     fetch<float>(forward.heads, heads);
     fetch<float>(gradients.heads, slopes);

@@ -7,10 +7,14 @@
 
 #include "core/progress.h"
 #include "engine/backend.h"
+#include "engine/curvature.h"
 #include "engine/weights.h"
 #include "model/model.h"
 
 namespace plasticity {
+
+struct LayerForward;
+struct LayerGradients;
 
 /// One training example: token ids, and which of them the loss asks for.
 struct Example {
@@ -47,6 +51,12 @@ public:
     /// @throws Error (kMalformed when an example has no targets or ids outside the vocabulary), Interrupted
     ExampleGradients run(const Example& example, const ActivationObserver& observer);
 
+    /// Backpropagates once more from labels drawn from the model's own distribution in place of the example's targets.
+    /// Starts from what the last run() left, and takes about its time. Deterministic in seed and example.
+    /// @param example   the one that run() was just given
+    /// @param observer  both functions set
+    void curvature(const Example& example, std::uint64_t seed, const CurvatureObserver& observer);
+
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
     /// @param gates  [layer][query head]
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
@@ -55,18 +65,35 @@ public:
 
 private:
     using Gates = std::vector<std::vector<float>>;
+    /// Positions whose logits exist at once: [kLossRows, n_vocab] floats.
+    static constexpr std::int64_t kLossRows = 128;
+    struct Prediction {
+        ggml_tensor* hidden;         ///< {n_embd, n}: what the output matrix reads; held only when asked for
+        ggml_tensor* probabilities;  ///< {n_vocab, n}
+    };
 
     void require_usable(const Example& example) const;
     void embed(const Example& example);
     void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
     double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
-    ggml_tensor* predict(std::int64_t first, std::int64_t n, const ActivationObserver& observer);
+    Prediction predict(std::int64_t first, std::int64_t n, bool keep_hidden);
+    TensorId output_matrix() const;
     double subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
                             ggml_tensor* probabilities) const;
     void backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient);
     template <typename Rows>
     auto rows_of(Rows& values, std::int64_t first, std::int64_t n) const;
-    std::vector<double> backward_layer(int layer);
+    std::vector<double> backward_layer(int layer, const CurvatureObserver* observer);
+    std::vector<double> gate_slopes(const LayerWeights& weights, const LayerForward& forward,
+                                    const LayerGradients& gradients) const;
+    void draw_labels(Example& drawn, std::int64_t first, std::uint64_t seed, std::span<float> probabilities) const;
+    void add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
+                              std::vector<double>& rows, std::vector<double>& columns) const;
+    void show_layer_curvature(int layer, const LayerForward& forward, const LayerGradients& gradients,
+                              const CurvatureObserver& observer);
+    void show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
+                               const CurvatureObserver& observer);
+    void show_lookup_curvature(const Example& example, const CurvatureObserver& observer);
     void rescale_gradient();
 
     Backend backend_;

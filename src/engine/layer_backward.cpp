@@ -18,8 +18,14 @@ ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient
     return ggml_rms_norm_back(scope.context, scaled, x, scope.architecture.rms_norm_epsilon);
 }
 
-ggml_tensor* feed_forward_back(const GraphScope& scope, const LayerWeights& layer, const TransposedLayer& transposed,
-                               const LayerForward& forward, ggml_tensor* gradient) {
+struct FeedForwardGradients {
+    ggml_tensor *gate, *up;  ///< {n_ff, tokens}
+    ggml_tensor* input;      ///< {n_embd, tokens}
+};
+
+FeedForwardGradients feed_forward_back(const GraphScope& scope, const LayerWeights& layer,
+                                       const TransposedLayer& transposed, const LayerForward& forward,
+                                       ggml_tensor* gradient) {
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
     ggml_tensor* activated = ggml_mul_mat(context, transposed.down, gradient);
@@ -27,7 +33,8 @@ ggml_tensor* feed_forward_back(const GraphScope& scope, const LayerWeights& laye
     ggml_tensor* gate = ggml_silu_back(context, ggml_mul(context, activated, f.up), f.gate);
     ggml_tensor* normed =
         ggml_add(context, ggml_mul_mat(context, transposed.gate, gate), ggml_mul_mat(context, transposed.up, up));
-    return ggml_add(context, rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended), gradient);
+    ggml_tensor* input = rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended);
+    return {.gate = gate, .up = up, .input = ggml_add(context, input, gradient)};
 }
 
 struct AttentionGradients {
@@ -95,18 +102,27 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
                                     const TransposedLayer& transposed, const LayerForward& forward,
                                     ggml_tensor* gradient) {
     ggml_context* context = scope.context;
-    ggml_tensor* attended = feed_forward_back(scope, layer, transposed, forward, gradient);
-    if (layer.geometry.n_head == 0) return {.heads = nullptr, .input = attended};
+    const FeedForwardGradients f = feed_forward_back(scope, layer, transposed, forward, gradient);
+    LayerGradients result{};
+    result.gate = f.gate;
+    result.up = f.up;
+    result.down = gradient;
+    result.input = f.input;
+    if (layer.geometry.n_head == 0) return result;
 
-    ggml_tensor* heads = ggml_mul_mat(context, transposed.attention_output, attended);
-    const AttentionGradients g = attention_back(scope, forward, heads);
-    const auto through = [&](ggml_tensor* weight, ggml_tensor* x) {
-        return ggml_mul_mat(context, weight, ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]));
-    };
-    ggml_tensor* normed = ggml_add(context, through(transposed.query, g.query), through(transposed.key, g.key));
-    normed = ggml_add(context, normed, through(transposed.value, g.value));
+    result.attention_output = f.input;
+    result.heads = ggml_mul_mat(context, transposed.attention_output, f.input);
+    const AttentionGradients g = attention_back(scope, forward, result.heads);
+    const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
+    result.query = flat(g.query);
+    result.key = flat(g.key);
+    result.value = flat(g.value);
+    ggml_tensor* normed = ggml_add(context, ggml_mul_mat(context, transposed.query, result.query),
+                                   ggml_mul_mat(context, transposed.key, result.key));
+    normed = ggml_add(context, normed, ggml_mul_mat(context, transposed.value, result.value));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.attention_norm, forward.input);
-    return {.heads = heads, .input = ggml_add(context, input, attended)};
+    result.input = ggml_add(context, input, f.input);
+    return result;
 }
 
 }  // namespace plasticity

@@ -21,9 +21,13 @@ struct LayerForward {
 LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
                                  ggml_tensor* gates);
 
-/// Gradients of a scalar loss with respect to what a block holds.
+/// Gradients of a scalar loss with respect to what a block holds. Those named after a matrix are of what it writes,
+/// {rows, tokens}; the attention's are nullptr in a block without.
 struct LayerGradients {
-    ggml_tensor* heads;  ///< {head_dim · n_head, tokens}; nullptr without attention
+    ggml_tensor *query, *key, *value;  ///< before RoPE
+    ggml_tensor* heads;                ///< {head_dim · n_head, tokens}
+    ggml_tensor* attention_output;
+    ggml_tensor *gate, *up, *down;
     ggml_tensor* input;  ///< {n_embd, tokens}
 };
 

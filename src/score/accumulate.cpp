@@ -8,6 +8,14 @@
 #include "core/error.h"
 
 namespace plasticity {
+namespace {
+
+void add(std::vector<double>& sums, std::span<const double> values) {
+    sums.resize(values.size(), 0.0);
+    for (std::size_t i = 0; i < values.size(); ++i) sums[i] += values[i];
+}
+
+}  // namespace
 
 GateGradients empty_gate_gradients(const Architecture& architecture) {
     GateGradients gradients;
@@ -59,6 +67,21 @@ void add_activations(Statistics& statistics, std::span<const TensorId> matrices,
         for (std::size_t channel = 0; channel < width; ++channel) entry.sum_of_squares[channel] += sums[channel];
         entry.count += n_rows;
     }
+}
+
+void add_curvature(Statistics& statistics, const MatrixCurvature& curvature, std::int64_t n_targets) {
+    const std::string name = gguf_name(curvature.matrix);
+    CurvatureStatistics& entry = statistics.curvature[curvature.is_lookup ? lookup_key(name) : name];
+    add(entry.rows, curvature.rows);
+    add(entry.columns, curvature.columns);
+    entry.count += n_targets;
+}
+
+void add_curvature(Statistics& statistics, const GateSlopes& gates) {
+    if (gates.slopes.empty()) return;
+    auto& sums = statistics.curvature[gguf_name({TensorRole::kAttentionOutput, gates.layer})].gates;
+    sums.resize(gates.slopes.size(), 0.0);
+    for (std::size_t head = 0; head < sums.size(); ++head) sums[head] += gates.slopes[head] * gates.slopes[head];
 }
 
 }  // namespace plasticity

@@ -11,6 +11,7 @@
 #include "engine/tokenizer.h"
 #include "model/model.h"
 #include "score/accumulate.h"
+#include "score/curvature_collector.h"
 #include "score/examples.h"
 #include "score/provenance.h"
 
@@ -70,10 +71,12 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
         observer = [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
             add_activations(statistics, matrices, rows, channels);
         };
+    const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed});
 
     progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
     for (const Example& example : set.examples) {
         add_example(gradients, example, engine.run(example, observer));
+        if (options.statistics) curvature.collect(example, gradients.num_steps - 1);
         statistics.chunk_count += 1;
         progress.advance(example.tokens.size(), fmt::format("loss {:.3f}", gradients.mean_loss));
     }

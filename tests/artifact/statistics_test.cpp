@@ -61,6 +61,66 @@ TEST(Statistics, ReadsBackWhatItWrote) {
     EXPECT_EQ(loaded.find("blk.1.attn_q.weight"), nullptr);
 }
 
+TEST(Statistics, ReadsCurvatureBackToTheLastBit) {
+    const TempDir dir;
+    Statistics statistics = sample();
+    statistics.curvature["blk.0.attn_output.weight"] = {{1.0 / 3, 0, 1e-300}, {2.5, 7}, {0.1, 0.2}, 1023};
+    statistics.curvature[lookup_key("token_embd.weight")] = {{4}, {1, 3}, {}, 1023};
+    save_statistics(statistics, dir / "s.gguf", Overwrite::kRefuse);
+    const Statistics loaded = load_statistics(dir / "s.gguf");
+    EXPECT_EQ(loaded.matrices.size(), 2u);
+    ASSERT_EQ(loaded.curvature.size(), 2u);
+    for (const auto& [name, expected] : statistics.curvature) {
+        const CurvatureStatistics* found = loaded.find_curvature(name);
+        ASSERT_NE(found, nullptr) << name;
+        EXPECT_EQ(found->rows, expected.rows);
+        EXPECT_EQ(found->columns, expected.columns);
+        EXPECT_EQ(found->gates, expected.gates);
+        EXPECT_EQ(found->count, expected.count);
+    }
+}
+
+TEST(Statistics, RefusesUnsoundCurvature) {
+    const TempDir dir;
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    for (const CurvatureStatistics& bad :
+         {CurvatureStatistics{{1, nan}, {1}, {}, 1}, CurvatureStatistics{{1}, {-1}, {}, 1},
+          CurvatureStatistics{{1}, {1}, {nan}, 1}, CurvatureStatistics{{}, {1}, {}, 1},
+          CurvatureStatistics{{1}, {1}, {}, -1}}) {
+        Statistics statistics = sample();
+        statistics.curvature["blk.0.attn_q.weight"] = bad;
+        EXPECT_THROW(save_statistics(statistics, dir / "s.gguf", Overwrite::kReplace), Error);
+    }
+}
+
+/// Curvature tensors beside sound sums, spoilt in ways that only a reader meets.
+TEST(Statistics, RefusesDamagedCurvatureTensors) {
+    struct Damage {
+        std::string suffix;
+        ggml_type type;
+        std::vector<double> values;
+    };
+    const TempDir dir;
+    for (const Damage& damage :
+         {Damage{".out_grad2", GGML_TYPE_F32, {1, 2}}, Damage{".grad2_count", GGML_TYPE_F64, {0.5}},
+          Damage{".grad2_count", GGML_TYPE_F64, {1, 2}}, Damage{".in_grad2", GGML_TYPE_F64, {1}}}) {
+        GgufLayout layout;
+        layout.metadata.set("general.type", std::string("imatrix"));
+        const std::string name = "blk.0.attn_q.weight";
+        const auto bytes = std::as_bytes(std::span(damage.values));
+        const auto n = static_cast<std::int64_t>(bytes.size() / ggml_type_size(damage.type));
+        layout.tensors = {{name + ".in_sum2", GGML_TYPE_F32, 1, {1, 1, 1, 1}},
+                          {name + ".counts", GGML_TYPE_F32, 1, {1, 1, 1, 1}},
+                          {name + damage.suffix, damage.type, 1, {n, 1, 1, 1}}};
+        GgufWriter file(dir / "s.gguf", layout, Overwrite::kReplace);
+        const float one = 1;
+        for (const char* suffix : {".in_sum2", ".counts"}) file.write(name + suffix, std::as_bytes(std::span(&one, 1)));
+        file.write(name + damage.suffix, bytes);
+        file.finish();
+        EXPECT_THROW(load_statistics(dir / "s.gguf"), Error) << damage.suffix;
+    }
+}
+
 TEST(Statistics, ReadsFilesWithoutChunkKeys) {
     const TempDir dir;
     write_raw({}, dir / "s.gguf");

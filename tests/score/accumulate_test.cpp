@@ -78,5 +78,31 @@ TEST(Accumulate, SquaresOfActivationsPerChannel) {
     }
 }
 
+TEST(AccumulateCurvature, SumsRowsAndColumnsAndKeepsTheLookupApart) {
+    Statistics statistics;
+    const std::array rows{1.0, 0.0, 3.0};
+    const std::array columns{1.5, 2.5};
+    MatrixCurvature seen{.matrix = {TensorRole::kTokenEmbedding}, .rows = rows, .columns = columns};
+    add_curvature(statistics, seen, 7);
+    add_curvature(statistics, seen, 9);
+    seen.is_lookup = true;
+    add_curvature(statistics, seen, 7);
+    ASSERT_EQ(statistics.curvature.size(), 2u);
+    const CurvatureStatistics& output = statistics.curvature.at("token_embd.weight");
+    EXPECT_EQ(output.rows, (std::vector<double>{2, 0, 6}));
+    EXPECT_EQ(output.columns, (std::vector<double>{3, 5}));
+    EXPECT_EQ(output.count, 16);
+    EXPECT_EQ(statistics.curvature.at(lookup_key("token_embd.weight")).rows, (std::vector<double>{1, 0, 3}));
+}
+
+TEST(AccumulateCurvature, SquaresTheGatesOfEverySequence) {
+    Statistics statistics;
+    add_curvature(statistics, GateSlopes{.layer = 2, .slopes = std::array{3.0, -1.0}});
+    add_curvature(statistics, GateSlopes{.layer = 2, .slopes = std::array{1.0, 2.0}});
+    add_curvature(statistics, GateSlopes{.layer = 0, .slopes = {}});
+    ASSERT_EQ(statistics.curvature.size(), 1u);  // a block without attention has no gates
+    EXPECT_EQ(statistics.curvature.at("blk.2.attn_output.weight").gates, (std::vector<double>{10, 5}));
+}
+
 }  // namespace
 }  // namespace plasticity

@@ -100,6 +100,31 @@ TEST_F(Score, StatisticsCoverEveryMatrix) {
         for (const double sum : entry.sum_of_squares) EXPECT_GT(sum, 0) << name;
 }
 
+TEST_F(Score, CurvatureIsOfEveryFewExamplesAndFollowsTheSeed) {
+    ScoreOptions wanted = options();
+    wanted.statistics = dir_ / "stats.gguf";
+    wanted.overwrite = true;
+    const auto curvature_of = [&](std::int32_t every, std::uint64_t seed) {
+        wanted.curvature_every = every;
+        wanted.seed = seed;
+        score(wanted, quiet());
+        return load_statistics(*wanted.statistics).curvature;
+    };
+    const auto all = curvature_of(1, 0);
+    EXPECT_EQ(all.size(), 7u + 3 + 7 + 2);  // the tied embedding bends the loss as output and as what is read
+    const GateGradients gradients = score(wanted, quiet());
+    for (const auto& [name, entry] : all) {
+        EXPECT_EQ(entry.count, gradients.num_tokens) << name;
+        EXPECT_EQ(entry.gates.empty(), !name.ends_with("attn_output.weight")) << name;
+        double sum = 0;
+        for (const double row : entry.rows) sum += row;
+        EXPECT_GT(sum, 0) << name;
+    }
+    EXPECT_NE(curvature_of(1, 1).at("blk.0.attn_q.weight").rows, all.at("blk.0.attn_q.weight").rows);
+    EXPECT_LT(curvature_of(2, 0).at("blk.0.attn_q.weight").count, gradients.num_tokens);
+    EXPECT_TRUE(curvature_of(0, 0).empty());
+}
+
 TEST_F(Score, PrecisionChangesLittle) {
     ScoreOptions exact = options();
     exact.precision = "f32";
