@@ -16,7 +16,7 @@ plasticity_library(quant plasticity_artifact hwy::hwy)
 # Products and sums are rounded one by one, so that every vector instruction set gives the same bytes.
 target_compile_options(plasticity_quant PRIVATE -ffp-contract=off)
 plasticity_library(score plasticity_engine)
-plasticity_library(plan plasticity_artifact)
+plasticity_library(plan plasticity_quant)
 plasticity_library(compress plasticity_quant)
 plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)

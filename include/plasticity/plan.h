@@ -12,7 +12,7 @@ namespace plasticity {
 struct Recipe;
 class Progress;
 
-/// How much to prune. kAuto: what the policy's tiers say; kOff: nothing; the others: as much as `amount` says.
+/// How much to prune. kAuto: what the policy says; kOff: nothing; the others: as much as `amount` says.
 struct PruneRequest {
     enum class Kind { kAuto, kOff, kKvGroups, kHeads };
     Kind kind = Kind::kAuto;
@@ -28,10 +28,11 @@ struct PlanOptions {
     std::optional<double> target_bits_per_weight;  ///< file bits divided by the output's parameters
     std::int32_t context_length = 0;               ///< 0: 4096, or the model's own where shorter
     std::string kv_type = "f16";
-    std::string policy = "tiers";
+    std::string policy = "auto";  ///< optimal | tiers | auto: optimal where statistics hold curvature
     PruneRequest prune;
     std::string floor_type = "q3_K_S";                              ///< no matrix goes below this many bits per weight
     std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
+    int threads = 0;                                                ///< 0: all processors
 };
 
 /// PLAN: what to prune and a type for every tensor, within the device's memory or the file size asked for.

@@ -71,7 +71,8 @@ struct Recipe {
     std::string base_model;
     std::string base_model_sha256;  ///< as in the scores; empty when planned without
     std::string pipeline_version;
-    std::string policy;  ///< "tiers"
+    std::string policy;                  ///< "tiers" or "optimal"
+    std::optional<double> predicted_kl;  ///< of the output from the base, nats per token; nothing under tiers
     std::int32_t context_length = 0;
     std::string kv_type = "f16";
     std::string output_architecture;  ///< "llama", "qwen2", "deci"

@@ -184,6 +184,9 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     read_text("outputArchitecture", recipe.output_architecture);
     read_text("stockReason", recipe.stock_reason);
     read_text("kvType", recipe.kv_type);
+    attempt(problems, [&] {
+        if (reader.has("predictedKl")) recipe.predicted_kl = reader.number("predictedKl");
+    });
     attempt(problems, [&] { recipe.stock = reader.boolean("stock"); });
     attempt(problems,
             [&] { recipe.context_length = static_cast<std::int32_t>(reader.integer("contextLength", 1, kMaxInt)); });
@@ -199,6 +202,7 @@ std::string recipe_to_json(const Recipe& recipe) {
     json["schemaVersion"] = Recipe::kSchemaVersion;
     json["pipelineVersion"] = recipe.pipeline_version;
     json["policy"] = recipe.policy;
+    if (recipe.predicted_kl) json["predictedKl"] = *recipe.predicted_kl;
     json["baseModel"] = recipe.base_model;
     json["baseModelSha256"] = recipe.base_model_sha256;
     json["outputArchitecture"] = recipe.output_architecture;

@@ -22,7 +22,9 @@ struct PlanCommand {
 
 void run_plan(const PlanCommand& command) {
     const auto progress = command.common.progress();
-    const Recipe recipe = plan(command.arguments.resolve(), *progress);
+    PlanOptions options = command.arguments.resolve();
+    options.threads = command.common.threads;
+    const Recipe recipe = plan(options, *progress);
     if (!command.output.empty()) save_recipe(recipe, command.output, command.common.overwrite());
     if (command.common.json)
         print_json(nlohmann::ordered_json::parse(recipe_to_json(recipe)));

@@ -66,7 +66,9 @@ void add_plan_options(CLI::App& command, PlanArguments& arguments) {
         ->check(CLI::NonNegativeNumber)
         ->group("Budget");
     command.add_option("--kv-type", options.kv_type, "f16, q8_0 or q4_0")->capture_default_str()->group("Budget");
-    command.add_option("--policy", options.policy, "tiers (optimal is not there yet)")
+    command
+        .add_option("--policy", options.policy,
+                    "optimal (least predicted damage), tiers, or auto: optimal where --stats holds curvature")
         ->capture_default_str()
         ->group("Plan");
     command.add_option("--prune", arguments.prune, "auto, off, kv-groups=N (every layer) or heads=SHARE (of all)")

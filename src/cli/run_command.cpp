@@ -110,6 +110,7 @@ private:
         PlanOptions options = command_.arguments.resolve();
         options.scores = scores();
         options.statistics = statistics();
+        options.threads = command_.common.threads;
         const Recipe planned = plan(options, *progress_);  // quick and deterministic: its text is its fingerprint
         stage("plan", {recipe_to_json(planned)}, {recipe()},
               [&] { save_recipe(planned, recipe(), Overwrite::kReplace); });

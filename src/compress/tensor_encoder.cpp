@@ -2,27 +2,19 @@
 
 #include <fmt/format.h>
 
+#include "artifact/importance.h"
 #include "core/error.h"
 #include "quant/block_check.h"
 
 namespace plasticity {
 
 std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* statistics) {
-    const ChannelStatistics* channels = statistics ? statistics->find(tensor.source->name) : nullptr;
-    if (channels == nullptr || channels->count <= 0) return {};
-    if (std::cmp_not_equal(channels->sum_of_squares.size(), tensor.source->cols))
-        throw Error(ErrorKind::kMalformed,
-                    fmt::format("compress: statistics of {} have {} channels; expected {}. Are they another model's?",
-                                tensor.source->name, channels->sum_of_squares.size(), tensor.source->cols));
-    const auto mean_of = [&](std::int64_t channel) {
-        const double sum = channels->sum_of_squares[static_cast<std::size_t>(channel)];
-        return static_cast<float>(sum / static_cast<double>(channels->count));
-    };
-    std::vector<float> importance;
-    if (tensor.cols.empty())
-        for (std::int64_t channel = 0; channel < tensor.source->cols; ++channel) importance.push_back(mean_of(channel));
-    for (const std::int64_t channel : tensor.cols) importance.push_back(mean_of(channel));
-    return importance;
+    if (statistics == nullptr) return {};
+    std::vector<float> all = channel_importance(*statistics, *tensor.source);
+    if (all.empty() || tensor.cols.empty()) return all;
+    std::vector<float> kept;
+    for (const std::int64_t channel : tensor.cols) kept.push_back(all[static_cast<std::size_t>(channel)]);
+    return kept;
 }
 
 TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Statistics* statistics) : tensor_(&tensor) {

@@ -68,7 +68,26 @@ std::string alternative(const Group& group) {
                        damage);
 }
 
-std::string reason(const Group& group, const HeadPruning& heads) {
+/// What measured damage says for the type, and against its neighbours.
+std::string measured_reason(const Group& group, double damage, double of_all) {
+    const MatrixChoice& first = *group.front();
+    const auto neighbour = [&](std::size_t level, std::string_view word) {
+        double change = 0;
+        std::int64_t bytes = 0;
+        for (const MatrixChoice* choice : group) {
+            change += choice->measured[level] - choice->damage();
+            bytes += static_cast<std::int64_t>(choice->bytes_at(level)) - static_cast<std::int64_t>(choice->bytes());
+        }
+        return fmt::format("; {} {}: {:+} bytes, {:+.3g} nats", word, ggml_type_name(first.ladder[level]), bytes,
+                           change);
+    };
+    std::string text = fmt::format("measured damage {:.3g} of {:.3g} nats per token in all", damage, of_all);
+    text += first.can_promote() ? neighbour(first.level - 1, "above") : std::string("; nothing above");
+    text += first.can_demote() ? neighbour(first.level + 1, "below") : std::string("; nothing below");
+    return text;
+}
+
+std::string reason(const Group& group, const HeadPruning& heads, double of_all) {
     const MatrixChoice& first = *group.front();
     std::uint64_t bytes = 0;
     double damage = 0;
@@ -76,14 +95,18 @@ std::string reason(const Group& group, const HeadPruning& heads) {
         bytes += choice->bytes();
         damage += choice->damage();
     }
-    const std::string numbers = fmt::format("{:.4g} bits per weight, {} bytes, predicted damage {:.3g}",
-                                            bits_per_weight(first.type()), bytes, damage);
+    const std::string size = fmt::format("{:.4g} bits per weight, {} bytes", bits_per_weight(first.type()), bytes);
+    std::string text;
     if (!first.override_pattern.empty())
-        return fmt::format("asked for by --tensor-type {}={}; {}", first.override_pattern, ggml_type_name(first.type()),
-                           numbers);
+        return fmt::format("asked for by --tensor-type {}={}; {}, predicted damage {:.3g}", first.override_pattern,
+                           ggml_type_name(first.type()), size, damage);
+    if (!first.measured.empty())
+        text = fmt::format("{}; {}", size, measured_reason(group, damage, of_all));
+    else
+        text = fmt::format("{}; {}; {}, predicted damage {:.3g}{}", subject(first, heads), way(first), size, damage,
+                           alternative(group));
     const std::string restriction = ladder_restriction(first.cols);
-    return fmt::format("{}; {}; {}{}{}{}", subject(first, heads), way(first), numbers, alternative(group),
-                       restriction.empty() ? "" : "; ", restriction);
+    return restriction.empty() ? text : text + "; " + restriction;
 }
 
 /// The glob for a whole part of a block: exact, since biases end otherwise.
@@ -92,17 +115,17 @@ std::string part_pattern(const MatrixChoice& choice) {
                        part_of(choice) == Part::kAttention ? "self_attn" : "mlp");
 }
 
-void add_part(const Group& part, const HeadPruning& heads, std::vector<QuantAssignment>& assignments) {
+void add_part(const Group& part, const HeadPruning& heads, double of_all, std::vector<QuantAssignment>& assignments) {
     const MatrixChoice& first = *part.front();
     const bool uniform = part.size() > 1 && std::all_of(part.begin(), part.end(), [&](const MatrixChoice* choice) {
                              return came_the_same_way(first, *choice);
                          });
     if (uniform) {
-        assignments.push_back({part_pattern(first), first.type(), reason(part, heads)});
+        assignments.push_back({part_pattern(first), first.type(), reason(part, heads, of_all)});
         return;
     }
     for (const MatrixChoice* choice : part)
-        assignments.push_back({hf_name(choice->id), choice->type(), reason({choice}, heads)});
+        assignments.push_back({hf_name(choice->id), choice->type(), reason({choice}, heads, of_all)});
 }
 
 }  // namespace
@@ -117,6 +140,8 @@ std::vector<QuantAssignment> assignments_of(const std::vector<MatrixChoice>& cho
     };
     std::stable_sort(ordered.begin(), ordered.end(), [&](auto* a, auto* b) { return key(a) < key(b); });
 
+    double of_all = 0;
+    for (const MatrixChoice& choice : choices) of_all += choice.damage();
     const std::string vectors = "vectors stay in F32: a thousandth of the bytes, and each value scales a whole channel";
     std::vector<QuantAssignment> assignments{{"*norm*.weight", GGML_TYPE_F32, vectors},
                                              {"*.bias", GGML_TYPE_F32, vectors}};
@@ -127,7 +152,7 @@ std::vector<QuantAssignment> assignments_of(const std::vector<MatrixChoice>& cho
             ++end;
         add_part(
             {ordered.begin() + static_cast<std::ptrdiff_t>(begin), ordered.begin() + static_cast<std::ptrdiff_t>(end)},
-            heads, assignments);
+            heads, of_all, assignments);
         begin = end;
     }
     return assignments;

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <optional>
+#include <tuple>
+#include <utility>
 
 #include "artifact/output_layout.h"
 #include "artifact/type_names.h"
@@ -26,7 +28,7 @@ public:
           heads_(heads),
           limit_(limit_bytes(inputs, heads)),
           sizer_(inputs.model),
-          choices_(start_choices(inputs.model, heads, inputs.goal)) {}
+          choices_(inputs.choices(heads)) {}
 
     std::optional<Recipe> run() { return inputs_.goal.bounds_file() ? fit_file() : fit_memory(); }
 
@@ -49,16 +51,22 @@ private:
 
     std::optional<Recipe> fit_memory() {
         const std::uint64_t beside = budget_of(inputs_, heads_, choices_).total_bytes - matrix_bytes();
-        if (beside > limit_ || !demote_until_fits(choices_, limit_ - beside)) return std::nullopt;
+        if (beside > limit_ || !assign_types(limit_ - beside)) return std::nullopt;
         return settled_draft();
+    }
+
+    /// Types within `room_bytes`, from the start: the policy's. @returns false when nothing fits
+    bool assign_types(std::uint64_t room_bytes) {
+        if (inputs_.damage != nullptr) return choose_least_damage(choices_, room_bytes);
+        for (MatrixChoice& choice : choices_) choice.level = choice.start;
+        return demote_until_fits(choices_, room_bytes);
     }
 
     std::optional<Recipe> fit_file() {
         Recipe recipe = settled_draft();
         std::uint64_t beside = recipe.budget.file_bytes - stored_bytes(choices_);
         for (int round = 0; round < kMaxRounds && beside <= limit_; ++round) {
-            for (MatrixChoice& choice : choices_) choice.level = choice.start;
-            if (!demote_until_fits(choices_, limit_ - beside)) return std::nullopt;
+            if (!assign_types(limit_ - beside)) return std::nullopt;
             Promoter promoter(choices_);
             promoter.promote_within(limit_ - beside);
             recipe = settled_draft();
@@ -96,7 +104,7 @@ private:
 
 /// Bytes at the floor without the file's header: a bound that costs no layout.
 std::uint64_t least_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
-    std::vector<MatrixChoice> choices = start_choices(inputs.model, heads, inputs.goal);
+    std::vector<MatrixChoice> choices = inputs.choices(heads);
     if (inputs.goal.bounds_file()) return smallest_bytes(choices);
     for (MatrixChoice& choice : choices) choice.level = choice.ladder.size() - 1;
     return budget_of(inputs, heads, choices).total_bytes;
@@ -125,18 +133,49 @@ void require_true_size(const Model& model, const Recipe& recipe) {
                                                       recipe.budget.file_bytes, bytes));
 }
 
+std::optional<Recipe> fit_types(const PlanInputs& inputs, const HeadPruning& heads) {
+    if (least_bytes(inputs, heads) > limit_bytes(inputs, heads)) return std::nullopt;
+    return TypeFit(inputs, heads).run();
+}
+
+/// The unit whose removal is predicted to do least damage for each head's worth of bytes.
+std::optional<PruneUnit> least_damaging(const MeasuredDamage& damage, const HeadPruning& heads) {
+    const double before = damage.of_removed(heads);
+    std::optional<PruneUnit> best;
+    double least = 0;
+    for (const PruneUnit& unit : heads.units()) {
+        HeadPruning without = heads;
+        without.remove(unit);
+        const double price = (damage.of_removed(without) - before) / unit.heads;
+        if (!best || price < least) std::tie(best, least) = std::pair(unit, price);
+    }
+    return best;
+}
+
+/// Fewer heads for finer types, as long as the sum of both damages falls.
+Recipe prune_while_it_pays(const PlanInputs& inputs, HeadPruning heads, Recipe best) {
+    for (;;) {
+        const std::optional<PruneUnit> unit = least_damaging(*inputs.damage, heads);
+        if (!unit) return best;
+        heads.remove(*unit);
+        std::optional<Recipe> recipe = fit_types(inputs, heads);
+        if (!recipe || *recipe->predicted_kl >= *best.predicted_kl) return best;
+        best = std::move(*recipe);
+    }
+}
+
 }  // namespace
 
 Recipe fit(const PlanInputs& inputs, HeadPruning heads) {
     const bool may_prune = inputs.goal.prune.kind == PruneRequest::Kind::kAuto;
     for (;;) {
-        if (least_bytes(inputs, heads) <= limit_bytes(inputs, heads)) {
-            if (std::optional<Recipe> recipe = TypeFit(inputs, heads).run()) {
-                require_true_size(inputs.model, *recipe);
-                return *recipe;
-            }
+        if (std::optional<Recipe> recipe = fit_types(inputs, heads)) {
+            if (may_prune && inputs.damage != nullptr) recipe = prune_while_it_pays(inputs, heads, std::move(*recipe));
+            require_true_size(inputs.model, *recipe);
+            return *recipe;
         }
-        const std::optional<PruneUnit> unit = may_prune ? heads.cheapest_unit() : std::nullopt;
+        std::optional<PruneUnit> unit;
+        if (may_prune) unit = inputs.damage != nullptr ? least_damaging(*inputs.damage, heads) : heads.cheapest_unit();
         if (!unit) refuse(inputs, heads);
         heads.remove(*unit);
     }

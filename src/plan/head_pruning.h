@@ -49,6 +49,8 @@ public:
     /// Removes about `share` of all query heads, cheapest units first. @throws Error (kUsage) when fewer may go
     void prune_share(double share);
 
+    /// Everything that may go next.
+    std::vector<PruneUnit> units() const;
     /// The unit with the lowest mean score that may go; nothing when every block is at its minimum.
     std::optional<PruneUnit> cheapest_unit() const;
     void remove(const PruneUnit& unit);
@@ -61,8 +63,6 @@ public:
     std::vector<LayerTopology> topology() const;
 
 private:
-    std::vector<PruneUnit> units() const;
-
     std::vector<LayerHeads> layers_;
 };
 

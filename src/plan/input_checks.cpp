@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "io/problem_list.h"
 
 namespace plasticity {
@@ -37,6 +39,23 @@ void require_statistics_fit(const Statistics& statistics, const Model& model, st
         else if (channels.sum_of_squares.size() != static_cast<std::size_t>(tensor->cols))
             problems.add(fmt::format("{} has {} channels; the model's has {}", name, channels.sum_of_squares.size(),
                                      tensor->cols));
+    }
+    for (const auto& [name, curvature] : statistics.curvature) {
+        const bool is_lookup = name == lookup_key(gguf_name({TensorRole::kTokenEmbedding}));
+        const auto id = is_lookup ? TensorId{TensorRole::kTokenEmbedding} : parse_gguf_name(name);
+        const ModelTensor* tensor = id ? model.find(*id) : nullptr;
+        if (!tensor)
+            problems.add(fmt::format("curvature of {}, which the model does not have", name));
+        else if (std::cmp_not_equal(curvature.rows.size(), tensor->rows) ||
+                 std::cmp_not_equal(curvature.columns.size(), tensor->cols))
+            problems.add(fmt::format("curvature of {} is of {} × {}; the model's is {} × {}", name,
+                                     curvature.rows.size(), curvature.columns.size(), tensor->rows, tensor->cols));
+        else if (id->role == TensorRole::kAttentionOutput && !curvature.gates.empty() &&
+                 std::cmp_not_equal(curvature.gates.size(),
+                                    model.architecture().layers[static_cast<std::size_t>(id->layer)].n_head))
+            problems.add(fmt::format("curvature of {} has {} gates; the layer has {} heads", name,
+                                     curvature.gates.size(),
+                                     model.architecture().layers[static_cast<std::size_t>(id->layer)].n_head));
     }
     problems.throw_if_any();
 }

@@ -79,7 +79,7 @@ MatrixChoice start_choice(const ModelTensor& tensor, TensorShape shape, double s
 }  // namespace
 
 double MatrixChoice::damage_at(std::size_t at) const {
-    return predicted_damage(sensitivity, parameters(), ladder[at]);
+    return measured.empty() ? predicted_damage(sensitivity, parameters(), ladder[at]) : measured[at];
 }
 
 double relative_error(ggml_type type) {

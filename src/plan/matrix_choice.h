@@ -25,6 +25,7 @@ struct MatrixChoice {
     double sensitivity = 1;
     Tier tier = Tier::kHigh;
     double mean_score = 0;         ///< of the heads that the tier was derived from
+    std::vector<double> measured;  ///< policy optimal: damage at every level, nats per token; empty: estimated
     std::string override_pattern;  ///< of --tensor-type; empty: none
 
     ggml_type type() const { return ladder[level]; }
@@ -47,7 +48,7 @@ double relative_error(ggml_type type);
 /// Predicted damage of a matrix: sensitivity · parameters · relative error of its type.
 ///
 /// A heuristic, in no unit, good for comparing choices within one plan: squared errors of weights add up, and the
-/// sensitivities below are set by hand. A policy that measures damage (output Fisher and input moments) replaces it.
+/// sensitivities below are set by hand. Policy `optimal` measures damage instead (plan/damage.h).
 double predicted_damage(double sensitivity, std::int64_t parameters, ggml_type type);
 
 /// How much an error in this matrix matters beside others of its block. Value, output and down projections write into

@@ -1,28 +1,78 @@
 #include "plasticity/plan.h"
 
+#include <algorithm>
+#include <optional>
+
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
+#include "core/error.h"
 #include "core/progress.h"
 #include "model/model.h"
+#include "plan/damage.h"
 #include "plan/fit.h"
 #include "plan/head_pruning.h"
 #include "plan/input_checks.h"
+#include "plan/measured_choice.h"
 #include "plan/request.h"
 
 namespace plasticity {
+namespace {
+
+std::optional<Statistics> load_optional_statistics(const PlanOptions& options, const Model& model) {
+    if (!options.statistics) return std::nullopt;
+    Statistics statistics = load_statistics(*options.statistics);
+    require_statistics_fit(statistics, model, options.statistics->string());
+    return statistics;
+}
+
+/// Policy `auto` is `optimal` where the statistics hold what that needs, and `tiers` elsewhere.
+bool is_optimal(const PlanGoal& goal, const Model& model, const std::optional<Statistics>& statistics,
+                Progress& progress) {
+    if (goal.policy == Policy::kTiers) return false;
+    const bool possible = statistics && std::ranges::all_of(model.tensors(), [&](const ModelTensor& tensor) {
+                              return tensor.is_vector || has_curvature(*statistics, model, tensor);
+                          });
+    if (!possible && goal.policy == Policy::kOptimal)
+        throw Error(ErrorKind::kUsage,
+                    "plan: --policy optimal needs statistics with the curvature of every matrix; expected --stats of "
+                    "score, made with --curvature-every above 0. Score again, or use --policy tiers");
+    if (!possible) progress.note("no statistics with curvature: planned by tiers");
+    return possible;
+}
+
+/// ½ / count · (∂L/∂gate)²: what the KL divergence rises by when the gate closes, to second order.
+std::vector<std::vector<double>> head_damage(const Model& model, const Statistics& statistics) {
+    std::vector<std::vector<double>> heads;
+    for (int layer = 0; layer < model.architecture().n_layer(); ++layer) {
+        auto& row = heads.emplace_back();
+        const std::string name = gguf_name({TensorRole::kAttentionOutput, layer});
+        if (const CurvatureStatistics* curvature = statistics.find_curvature(name))
+            for (const double square : curvature->gates)
+                row.push_back(0.5 * square / static_cast<double>(std::max<std::int64_t>(curvature->count, 1)));
+    }
+    return heads;
+}
+
+}  // namespace
 
 Recipe plan(const PlanOptions& options, Progress& progress) {
-    progress.begin("plan", 0, "");
     const auto model = open_model(options.model);
     const PlanGoal goal = read_goal(options, model->architecture());
     const GateGradients scores = load_gate_gradients(options.scores);
     require_scores_fit(scores, model->architecture(), options.scores.string());
-    if (options.statistics)
-        require_statistics_fit(load_statistics(*options.statistics), *model, options.statistics->string());
+    const auto statistics = load_optional_statistics(options, *model);
 
-    HeadPruning heads = choose_heads(model->architecture(), scores.layer_scores(), goal.prune);
-    Recipe recipe = fit({*model, scores, goal}, std::move(heads));
+    std::optional<MeasuredDamage> damage;
+    if (is_optimal(goal, *model, statistics, progress))
+        damage = {.types = measure_damage(*model, *statistics, damage_questions(*model, goal),
+                                          {.threads = options.threads}, progress),
+                  .heads = head_damage(*model, *statistics)};
+    progress.begin("plan", 0, "");
+    PruneRequest prune = goal.prune;
+    if (damage && prune.kind == PruneRequest::Kind::kAuto) prune.kind = PruneRequest::Kind::kOff;  // fit() decides
+    HeadPruning heads = choose_heads(model->architecture(), scores.layer_scores(), prune);
+    Recipe recipe = fit({*model, scores, goal, damage ? &*damage : nullptr}, std::move(heads));
     progress.end();
     return recipe;
 }

@@ -9,6 +9,7 @@
 #include "artifact/output_layout.h"
 #include "core/version.h"
 #include "plan/assignments.h"
+#include "plan/measured_choice.h"
 #include "plan/memory.h"
 
 namespace plasticity {
@@ -33,8 +34,9 @@ std::uint64_t& part_of(Budget& budget, TensorRole role) {
     }
 }
 
-/// "tiers: 12 high, 10 medium, 2 low": layers by the tier of their attention.
-std::string precision_profile(const HeadPruning& heads) {
+/// "tiers: 12 high, 10 medium, 2 low": layers by the tier of their attention. "optimal: predicted KL 0.0113".
+std::string precision_profile(const HeadPruning& heads, std::optional<double> predicted) {
+    if (predicted) return fmt::format("optimal: predicted KL {:.4g} nats per token", *predicted);
     std::array<int, 4> counts{};
     for (const LayerHeads& layer : heads.layers())
         if (!layer.scores.empty()) ++counts[static_cast<std::size_t>(tier_of(layer.mean_kept_score()))];
@@ -46,7 +48,7 @@ std::string precision_profile(const HeadPruning& heads) {
     return profile.empty() ? "tiers: no attention" : profile;
 }
 
-Topology topology_of(const PlanInputs& inputs, const HeadPruning& heads) {
+Topology topology_of(const PlanInputs& inputs, const HeadPruning& heads, std::optional<double> predicted) {
     const Architecture& base = inputs.model.architecture();
     Topology topology;
     topology.base_model = base.model_name;
@@ -61,8 +63,14 @@ Topology topology_of(const PlanInputs& inputs, const HeadPruning& heads) {
     const double kept =
         static_cast<double>(output_parameters(inputs.model, heads)) / static_cast<double>(base_parameters);
     topology.parameter_reduction = 1 - kept;
-    topology.precision_profile = precision_profile(heads);
+    topology.precision_profile = precision_profile(heads, predicted);
     return topology;
+}
+
+double predicted_kl(const MeasuredDamage& damage, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
+    double sum = damage.of_removed(heads);
+    for (const MatrixChoice& choice : choices) sum += choice.damage();
+    return sum;
 }
 
 void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning& heads) {
@@ -78,6 +86,20 @@ void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning
 }
 
 }  // namespace
+
+double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
+    double sum = 0;
+    for (std::size_t layer = 0; layer < heads.size(); ++layer) {
+        const std::vector<std::int32_t> kept = pruning.layers()[layer].kept();
+        for (std::size_t head = 0; head < heads[layer].size(); ++head)
+            if (!std::ranges::binary_search(kept, static_cast<std::int32_t>(head))) sum += heads[layer][head];
+    }
+    return sum;
+}
+
+std::vector<MatrixChoice> PlanInputs::choices(const HeadPruning& heads) const {
+    return damage != nullptr ? measured_choices(model, heads, goal, damage->types) : start_choices(model, heads, goal);
+}
 
 std::int64_t output_parameters(const Model& model, const HeadPruning& heads) {
     std::int64_t parameters = 0;
@@ -114,14 +136,15 @@ Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::
 
 Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
     Recipe recipe;
-    recipe.topology = topology_of(inputs, heads);
+    if (inputs.damage != nullptr) recipe.predicted_kl = predicted_kl(*inputs.damage, heads, choices);
+    recipe.topology = topology_of(inputs, heads, recipe.predicted_kl);
     recipe.tensor_quant_map = assignments_of(choices, heads);
     recipe.device = inputs.goal.device;
     recipe.budget = budget_of(inputs, heads, choices);
     recipe.base_model = inputs.model.architecture().model_name;
     recipe.base_model_sha256 = inputs.scores.provenance.model_sha256;
     recipe.pipeline_version = kVersion;
-    recipe.policy = "tiers";
+    recipe.policy = inputs.damage != nullptr ? "optimal" : "tiers";
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;
     describe_output(recipe, inputs.model.architecture(), heads);

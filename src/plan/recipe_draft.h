@@ -5,17 +5,31 @@
 
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
+#include "plan/damage.h"
 #include "plan/head_pruning.h"
 #include "plan/matrix_choice.h"
 #include "plan/request.h"
 
 namespace plasticity {
 
+/// What policy `optimal` knows, in nats per token.
+struct MeasuredDamage {
+    DamageTable types;
+    std::vector<std::vector<double>> heads;  ///< [layer][query head] of removing it
+
+    /// Of all heads that `heads` has removed. Heads are taken one by one: that they compensate or depend on one another
+    /// is not seen.
+    double of_removed(const HeadPruning& heads) const;
+};
+
 /// What a plan is made from.
 struct PlanInputs {
     const Model& model;
     const GateGradients& scores;
     const PlanGoal& goal;
+    const MeasuredDamage* damage = nullptr;  ///< nullptr: policy tiers
+
+    std::vector<MatrixChoice> choices(const HeadPruning& heads) const;
 };
 
 /// Parameters of the output: every weight, vectors included.

@@ -35,9 +35,11 @@ void require_one_limit(const PlanOptions& options) {
     if (!(bits > 0 && bits <= 64)) refuse(fmt::format("--target-bpw is {}; expected more than 0, at most 64", bits));
 }
 
-void require_policy(const std::string& policy) {
-    if (policy == "optimal") refuse("policy \"optimal\" is not there yet; use --policy tiers");
-    if (policy != "tiers") refuse(fmt::format("unknown policy \"{}\"; expected tiers", policy));
+Policy read_policy(const std::string& policy) {
+    if (policy == "auto") return Policy::kAuto;
+    if (policy == "optimal") return Policy::kOptimal;
+    if (policy == "tiers") return Policy::kTiers;
+    refuse(fmt::format("unknown policy \"{}\"; expected auto, optimal or tiers", policy));
 }
 
 void require_prune(const PruneRequest& prune) {
@@ -72,10 +74,10 @@ const TypeOverride* PlanGoal::override_for(std::string_view gguf_name) const {
 }
 
 PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture) {
-    require_policy(options.policy);
     require_one_limit(options);
     require_prune(options.prune);
     PlanGoal goal;
+    goal.policy = read_policy(options.policy);
     if (options.device) goal.device = parse_device(*options.device);
     goal.target_bytes = options.target_bytes;
     goal.target_bits_per_weight = options.target_bits_per_weight;

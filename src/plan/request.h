@@ -22,6 +22,8 @@ struct TypeOverride {
     ggml_type type = GGML_TYPE_F16;
 };
 
+enum class Policy { kAuto, kOptimal, kTiers };
+
 /// PlanOptions, checked and turned into what the policy works with.
 struct PlanGoal {
     std::optional<Device> device;
@@ -30,6 +32,7 @@ struct PlanGoal {
     std::int32_t context_length = 0;
     ggml_type kv_type = GGML_TYPE_F16;
     std::string kv_type_name;
+    Policy policy = Policy::kAuto;
     PruneRequest prune;
     ggml_type floor = GGML_TYPE_Q3_K;
     std::vector<TypeOverride> overrides;

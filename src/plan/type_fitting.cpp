@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/checked.h"
+#include "plan/knapsack.h"
 
 namespace plasticity {
 namespace {
@@ -72,6 +73,17 @@ bool demote_until_fits(std::vector<MatrixChoice>& choices, std::uint64_t room_by
         bytes -= costs[cheapest->choice].bytes[choice.level] - costs[cheapest->choice].bytes[cheapest->level];
         choice.level = cheapest->level;
     }
+    return true;
+}
+
+bool choose_least_damage(std::vector<MatrixChoice>& choices, std::uint64_t room_bytes) {
+    std::vector<KnapsackItem> items(choices.size());
+    for (std::size_t i = 0; i < choices.size(); ++i)
+        for (std::size_t level = 0; level < choices[i].ladder.size(); ++level)
+            items[i].push_back({padded(choices[i], level), choices[i].damage_at(level)});
+    const auto levels = solve_knapsack(items, room_bytes);
+    if (!levels) return false;
+    for (std::size_t i = 0; i < choices.size(); ++i) choices[i].level = (*levels)[i];
     return true;
 }
 

@@ -19,6 +19,10 @@ std::uint64_t smallest_bytes(const std::vector<MatrixChoice>& choices);
 /// `room_bytes`. @returns false when they do not fit even at the end of every ladder
 bool demote_until_fits(std::vector<MatrixChoice>& choices, std::uint64_t room_bytes);
 
+/// Chooses all levels anew: the least damage within `room_bytes` (plan/knapsack.h).
+/// @returns false, with nothing changed, when not even the end of every ladder fits
+bool choose_least_damage(std::vector<MatrixChoice>& choices, std::uint64_t room_bytes);
+
 /// Promotes, the most damage removed per byte first, as long as anything fits. A step may pass over types: between two
 /// good ones there are some that cost bytes and gain little. Steps are kept in order, so that the last can be taken
 /// back.

@@ -2,10 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <limits>
+
 #include "artifact/output_layout.h"
 #include "artifact/statistics.h"
+#include "artifact/type_names.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "plan/curvature_support.h"
 #include "plan/explain.h"
 #include "plan/synthetic_model.h"
 #include "support/temp_dir.h"
@@ -115,6 +120,125 @@ TEST_F(Plan, ChecksThatStatisticsBelong) {
 TEST_F(Plan, MissingInputsAreMissing) {
     options.scores = dir / "none.json";
     expect_refused(ErrorKind::kMissing, "none.json");
+}
+
+/// The same model with statistics that hold curvature.
+class OptimalPlan : public Plan {
+protected:
+    void SetUp() override {
+        Plan::SetUp();
+        options.device.reset();
+        options.statistics = dir / "stats.gguf";
+        options.threads = 1;
+        set_statistics([](Statistics&) {});
+        largest = file_of("f16", "f16");
+        smallest = file_of("q3_K_S", "q4_0");
+    }
+
+    void set_statistics(const std::function<void(Statistics&)>& change) {
+        const auto model = open_model(options.model);
+        Statistics statistics = test::synthetic_curvature(*model);
+        change(statistics);
+        save_statistics(statistics, *options.statistics, Overwrite::kReplace);
+    }
+
+    /// Bytes with every matrix at one type: `narrow` where rows are no multiple of 256.
+    std::uint64_t file_of(const std::string& wide, const std::string& narrow) {
+        PlanOptions uniform = options;
+        uniform.target_bytes = 1u << 30;
+        uniform.tensor_types = {{"ffn_down", wide}, {".*", narrow}};
+        return plan(uniform, *progress).budget.file_bytes;
+    }
+
+    std::uint64_t largest = 0, smallest = 0;
+};
+
+TEST_F(OptimalPlan, IsTheDefaultWhereStatisticsHoldCurvature) {
+    options.target_bytes = (largest + smallest) / 2;
+    EXPECT_EQ(run().policy, "optimal");
+    options.policy = "tiers";
+    EXPECT_EQ(run().policy, "tiers");
+    options.policy = "auto";
+    set_statistics([](Statistics& statistics) { statistics.curvature.erase("blk.1.ffn_up.weight"); });
+    EXPECT_EQ(run().policy, "tiers");
+    options.policy = "optimal";
+    expect_refused(ErrorKind::kUsage, "--curvature-every");
+}
+
+TEST_F(OptimalPlan, FillsTheFileAndNeverExceedsIt) {
+    const auto model = open_model(options.model);
+    double last = std::numeric_limits<double>::infinity();
+    for (int step = 1; step < 10; ++step) {
+        options.target_bytes = smallest + (largest - smallest) * static_cast<std::uint64_t>(step) / 10;
+        const Recipe recipe = run();
+        EXPECT_LE(recipe.budget.file_bytes, *options.target_bytes);
+        // Of so few matrices a step is some percent of the file; how near a model comes is Fit's test.
+        EXPECT_GT(recipe.budget.file_bytes, *options.target_bytes - *options.target_bytes / 20);
+        EXPECT_EQ(recipe.budget.file_bytes, lay_out(*model, recipe, {}).file.file_bytes());
+        ASSERT_TRUE(recipe.predicted_kl);
+        EXPECT_LE(*recipe.predicted_kl, last);  // more bytes never hurt
+        last = *recipe.predicted_kl;
+        EXPECT_EQ(recipe_from_json(recipe_to_json(recipe), "text"), recipe);
+    }
+}
+
+TEST_F(OptimalPlan, GivesMoreBitsToWhatBendsTheLossMore) {
+    options.target_bytes = (largest + smallest) / 2;
+    const auto bits = [&](const Recipe& recipe, const char* name) {
+        return bits_per_weight(recipe.assignment_for(name)->type);
+    };
+    const char* const up = "model.layers.0.mlp.up_proj.weight";
+    set_statistics([](Statistics& statistics) {
+        for (double& column : statistics.curvature.at("blk.0.ffn_up.weight").columns) column *= 1000;
+    });
+    const double more = bits(run(), up);
+    set_statistics([](Statistics& statistics) {
+        for (double& column : statistics.curvature.at("blk.0.ffn_up.weight").columns) column /= 1000;
+    });
+    EXPECT_GT(more, bits(run(), up));
+}
+
+TEST_F(OptimalPlan, DoesNotDependOnThreads) {
+    options.target_bytes = (largest + smallest) / 2;
+    const std::string one = recipe_to_json(run());
+    options.threads = 3;
+    EXPECT_EQ(recipe_to_json(run()), one);
+}
+
+TEST_F(OptimalPlan, SaysWhatEveryChoiceCostsAndWhatWouldBeNext) {
+    options.target_bytes = (largest + smallest) / 2;
+    const std::string reason = run().assignment_for("model.layers.0.mlp.up_proj.weight")->reason;
+    for (const char* part : {"measured damage ", " nats per token in all", "bits per weight", "; above ", "; below "})
+        EXPECT_NE(reason.find(part), std::string::npos) << reason;
+}
+
+TEST_F(OptimalPlan, PrunesWhatCostsNothingAndKeepsWhatCosts) {
+    options.target_bytes = (largest + smallest) / 2;
+    const auto scale_gates = [&](double factor) {
+        set_statistics([&](Statistics& statistics) {
+            for (auto& [name, curvature] : statistics.curvature)
+                for (double& gate : curvature.gates) gate *= factor;
+        });
+    };
+    scale_gates(0);
+    EXPECT_TRUE(run().prunes());
+    scale_gates(1e6);
+    EXPECT_FALSE(run().prunes());
+    options.prune = {PruneRequest::Kind::kKvGroups, 1};
+    const Recipe forced = run();
+    EXPECT_TRUE(forced.prunes());
+    EXPECT_GT(*forced.predicted_kl, 1);  // which the plan owns up to
+}
+
+TEST_F(OptimalPlan, ChecksThatCurvatureBelongs) {
+    options.target_bytes = largest;
+    set_statistics([](Statistics& statistics) { statistics.curvature.at("blk.0.attn_q.weight").rows.pop_back(); });
+    expect_refused(ErrorKind::kMalformed, "curvature of blk.0.attn_q.weight");
+    set_statistics(
+        [](Statistics& statistics) { statistics.curvature.at("blk.0.attn_output.weight").gates.pop_back(); });
+    expect_refused(ErrorKind::kMalformed, "gates");
+    set_statistics([](Statistics& statistics) { statistics.curvature["blk.9.attn_q.weight"] = {{1}, {1}, {}, 1}; });
+    expect_refused(ErrorKind::kMalformed, "does not have");
 }
 
 }  // namespace

@@ -1,0 +1,119 @@
+#include "plan/damage.h"
+
+#include <fmt/format.h>
+
+#include <mutex>
+#include <numeric>
+#include <span>
+
+#include "artifact/importance.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/parallel.h"
+#include "plan/row_sample.h"
+#include "quant/block_quantizer.h"
+
+namespace plasticity {
+namespace {
+
+/// The ways in which a matrix is used: a tied embedding is read by rows and multiplied with.
+std::vector<std::string> uses_of(const Model& model, const ModelTensor& matrix) {
+    if (matrix.id.role != TensorRole::kTokenEmbedding) return {matrix.name};
+    std::vector<std::string> uses{lookup_key(matrix.name)};
+    if (model.find({TensorRole::kOutput}) == nullptr) uses.push_back(matrix.name);
+    return uses;
+}
+
+/// Sampled rows of one matrix in one use, and what an error in them costs.
+struct WeighedRows {
+    WeighedRows(const Model& model, const ModelTensor& matrix, const CurvatureStatistics& curvature, std::size_t n)
+        : sample(sample_rows(curvature.rows, n)),
+          cols(static_cast<std::size_t>(matrix.cols)),
+          columns(curvature.columns),
+          values(sample.rows.size() * cols) {
+        const double rows = std::accumulate(curvature.rows.begin(), curvature.rows.end(), 0.0);
+        unit = rows > 0 && curvature.count > 0 ? 0.5 / static_cast<double>(curvature.count) / rows : 0;
+        for (std::size_t i = 0; i < sample.rows.size(); ++i)
+            model.read_rows_f32(matrix, sample.rows[i], 1, std::span(values).subspan(i * cols, cols));
+    }
+
+    /// @param stored  the rows quantised to `type`
+    double damage(ggml_type type, std::span<const std::byte> stored) const {
+        std::vector<float> back(cols);
+        const std::size_t row_bytes = stored.size() / sample.rows.size();
+        double sum = 0;
+        for (std::size_t row = 0; row < sample.rows.size(); ++row) {
+            ggml_get_type_traits(type)->to_float(stored.data() + row * row_bytes, back.data(),
+                                                 static_cast<std::int64_t>(cols));
+            double of_row = 0;
+            for (std::size_t col = 0; col < cols; ++col) {
+                const double error = double{values[row * cols + col]} - double{back[col]};
+                of_row += columns[col] * error * error;
+            }
+            sum += sample.factors[row] * of_row;
+        }
+        return unit * sum;
+    }
+
+    RowSample sample;
+    std::size_t cols;
+    const std::vector<double>& columns;
+    std::vector<float> values;  ///< [sampled rows][cols]
+    double unit;                ///< nats per token of a weighed square
+};
+
+double damage_of(const WeighedRows& rows, const ModelTensor& matrix, ggml_type type,
+                 const std::vector<float>& importance) {
+    if (type == matrix.type) return 0;  // compress keeps the stored blocks
+    const BlockQuantizer quantizer(type, matrix.cols, importance, matrix.name);
+    std::vector<std::byte> stored(rows.sample.rows.size() * quantizer.row_bytes());
+    quantizer.quantize(rows.values, 0, stored);
+    return rows.damage(type, stored);
+}
+
+}  // namespace
+
+double DamageTable::of(std::string_view matrix, ggml_type type) const {
+    const auto found = damages_.find(matrix);
+    const auto* damages = found != damages_.end() ? &found->second : nullptr;
+    if (damages == nullptr || !damages->contains(type))
+        throw Error(ErrorKind::kInternal,
+                    fmt::format("plan: no damage was measured for {} as {}", matrix, ggml_type_name(type)));
+    return damages->at(type);
+}
+
+bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix) {
+    for (const std::string& use : uses_of(model, matrix))
+        if (statistics.find_curvature(use) == nullptr) return false;
+    return true;
+}
+
+DamageTable measure_damage(const Model& model, const Statistics& statistics,
+                           const std::vector<DamageQuestion>& questions, const DamageOptions& options,
+                           Progress& progress) {
+    DamageTable table;
+    std::mutex mutex;
+    progress.begin("measure damage", questions.size(), "matrices");
+    const int threads = options.threads > 0 ? options.threads : default_thread_count();
+    parallel_for(threads, questions.size(), [&](std::size_t index) {
+        const DamageQuestion& question = questions[index];
+        const std::vector<float> importance = channel_importance(statistics, *question.matrix);
+        std::map<ggml_type, double> damages;
+        for (const std::string& use : uses_of(model, *question.matrix)) {
+            const CurvatureStatistics* curvature = statistics.find_curvature(use);
+            if (curvature == nullptr) throw Error(ErrorKind::kInternal, fmt::format("plan: no curvature of {}", use));
+            const WeighedRows rows(model, *question.matrix, *curvature, options.rows);
+            for (const ggml_type type : question.types) {
+                throw_if_interrupted();
+                damages[type] += damage_of(rows, *question.matrix, type, importance);
+            }
+        }
+        const std::scoped_lock lock(mutex);
+        for (const auto& [type, damage] : damages) table.set(question.matrix->name, type, damage);
+        progress.advance(1, question.matrix->name);
+    });
+    progress.end();
+    return table;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <ggml.h>
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "artifact/statistics.h"
+#include "core/progress.h"
+#include "model/model.h"
+
+namespace plasticity {
+
+/// What each type would cost every matrix: KL divergence from the model in nats per token, to second order.
+class DamageTable {
+public:
+    void set(const std::string& matrix, ggml_type type, double damage) { damages_[matrix][type] = damage; }
+    /// @throws Error (kInternal) when it was not measured
+    double of(std::string_view matrix, ggml_type type) const;
+
+private:
+    std::map<std::string, std::map<ggml_type, double>, std::less<>> damages_;
+};
+
+/// A matrix, and the types that it may get.
+struct DamageQuestion {
+    const ModelTensor* matrix = nullptr;
+    std::vector<ggml_type> types;
+};
+
+struct DamageOptions {
+    /// Rows of every matrix that are really quantised. The error of a matrix' sum is then some percent.
+    std::size_t rows = 128;
+    int threads = 0;  ///< 0: all processors; the result does not depend on it
+};
+
+/// The statistics say how the loss bends for this matrix, in every use of it.
+bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix);
+
+/// Quantises a sample of every matrix' rows as compress would, and weighs the errors by the curvature:
+/// ½ / count · Σ_rc rows_r / (Σ rows) · columns_c · ΔW_rc² (artifact/statistics.h). Reads only the sampled rows.
+/// @throws Error (kInternal without has_curvature; kMalformed, kIo), Interrupted
+DamageTable measure_damage(const Model& model, const Statistics& statistics,
+                           const std::vector<DamageQuestion>& questions, const DamageOptions& options,
+                           Progress& progress);
+
+}  // namespace plasticity

@@ -1,0 +1,77 @@
+#include "plan/measured_choice.h"
+
+#include <algorithm>
+#include <array>
+
+#include "artifact/type_names.h"
+#include "plan/knapsack.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::array kTypes{
+    GGML_TYPE_F16,    GGML_TYPE_Q8_0,   GGML_TYPE_Q6_K,    GGML_TYPE_Q5_1,    GGML_TYPE_Q5_0,
+    GGML_TYPE_Q5_K,   GGML_TYPE_Q4_1,   GGML_TYPE_Q4_K,    GGML_TYPE_Q4_0,    GGML_TYPE_IQ4_NL,
+    GGML_TYPE_IQ4_XS, GGML_TYPE_Q3_K,   GGML_TYPE_IQ3_S,   GGML_TYPE_IQ3_XXS, GGML_TYPE_Q2_K,
+    GGML_TYPE_IQ2_S,  GGML_TYPE_IQ2_XS, GGML_TYPE_IQ2_XXS, GGML_TYPE_IQ1_M,   GGML_TYPE_IQ1_S,
+};
+
+KnapsackItem options_of(const MatrixChoice& choice, const std::vector<ggml_type>& types, const ModelTensor& matrix,
+                        const DamageTable& damages) {
+    const double share = static_cast<double>(choice.parameters()) /
+                         (static_cast<double>(matrix.rows) * static_cast<double>(matrix.cols));
+    KnapsackItem options;
+    for (const ggml_type type : types)
+        options.push_back({ggml_row_size(type, choice.cols) * static_cast<std::uint64_t>(choice.rows),
+                           share * damages.of(matrix.name, type)});
+    return options;
+}
+
+}  // namespace
+
+std::vector<ggml_type> types_for(std::int64_t row_length, ggml_type floor) {
+    std::vector<ggml_type> types;
+    for (const ggml_type type : kTypes)
+        if (row_length % ggml_blck_size(type) == 0 && bits_per_weight(type) >= bits_per_weight(floor))
+            types.push_back(type);
+    return types;
+}
+
+std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal& goal) {
+    std::vector<DamageQuestion> questions;
+    for (const ModelTensor& tensor : model.tensors()) {
+        if (tensor.is_vector) continue;
+        const TypeOverride* wanted = goal.override_for(tensor.name);
+        questions.push_back(
+            {&tensor, wanted != nullptr ? std::vector{wanted->type} : types_for(tensor.cols, goal.floor)});
+    }
+    return questions;
+}
+
+std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
+                                           const DamageTable& damages) {
+    std::vector<MatrixChoice> choices;
+    for (const ModelTensor& tensor : model.tensors()) {
+        if (tensor.is_vector) continue;
+        const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
+        if (shape.rows == 0) continue;
+        MatrixChoice choice;
+        choice.id = tensor.id;
+        choice.rows = shape.rows;
+        choice.cols = shape.cols;
+        std::vector<ggml_type> types = types_for(shape.cols, goal.floor);
+        if (const TypeOverride* wanted = goal.override_for(tensor.name)) {
+            types = {wanted->type};
+            choice.override_pattern = wanted->pattern;
+        }
+        const KnapsackItem options = options_of(choice, types, tensor, damages);
+        for (const std::size_t option : pareto_front(options)) {
+            choice.ladder.push_back(types[option]);
+            choice.measured.push_back(options[option].damage);
+        }
+        choices.push_back(std::move(choice));
+    }
+    return choices;
+}
+
+}  // namespace plasticity
