@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <limits>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -17,8 +19,9 @@
 namespace plasticity {
 namespace {
 
-/// More rounds would mean that the recipe's own length keeps growing, which its bounded reasons rule out.
-constexpr int kMaxRounds = 16;
+/// The text of two recipes differs by some hundred bytes, less than any step of a model that is not tiny: a few rounds
+/// do.
+constexpr int kMaxRounds = 64;
 
 /// One topology: types are fitted, heads stay as they are.
 class TypeFit {
@@ -62,16 +65,21 @@ private:
         return demote_until_fits(choices_, room_bytes);
     }
 
+    /// The header holds the recipe's text, whose length follows from the choice: where a choice turns out too large,
+    /// the next gets the room that this one's header leaves, and less than this one took.
     std::optional<Recipe> fit_file() {
         Recipe recipe = settled_draft();
-        std::uint64_t beside = recipe.budget.file_bytes - stored_bytes(choices_);
-        for (int round = 0; round < kMaxRounds && beside <= limit_; ++round) {
-            if (!assign_types(limit_ - beside)) return std::nullopt;
+        std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+        for (int round = 0; round < kMaxRounds; ++round) {
+            const std::uint64_t beside = recipe.budget.file_bytes - stored_bytes(choices_);
+            if (beside > limit_) return std::nullopt;
+            const std::uint64_t room = std::min(limit_ - beside, least - 1);
+            if (!assign_types(room)) return std::nullopt;
             Promoter promoter(choices_);
-            promoter.promote_within(limit_ - beside);
+            promoter.promote_within(room);
             recipe = settled_draft();
             if (recipe.budget.file_bytes <= limit_) return polish(promoter, std::move(recipe));
-            beside += recipe.budget.file_bytes - limit_;
+            least = std::min(least, stored_bytes(choices_));
         }
         return std::nullopt;
     }
