@@ -12,10 +12,18 @@ set(PLASTICITY_TEST_MODELS "${default_models}" CACHE PATH "Where scripts/fetch_m
 # The config of llama.cpp was found at PREFIX/lib*/cmake/llama, its tools lie at PREFIX/bin.
 cmake_path(SET llama_tools NORMALIZE "${llama_DIR}/../../../bin")
 
+# A library that lets system calls of the program go wrong; the sanitizers and coverage must not be in it.
+if(CMAKE_SYSTEM_NAME STREQUAL "Linux")
+    add_library(plasticity_fault_preload MODULE ${CMAKE_SOURCE_DIR}/tests/faults/preload.c)
+    target_compile_options(plasticity_fault_preload PRIVATE -fno-sanitize=all -fno-profile-arcs -fno-test-coverage)
+    target_link_options(plasticity_fault_preload PRIVATE -fno-sanitize=all)
+    set(fault_preload "PLASTICITY_TEST_PRELOAD=$<TARGET_FILE:plasticity_fault_preload>")
+endif()
+
 # What a test finds in its environment.
 set(test_environment "PLASTICITY_TEST_MODELS=${PLASTICITY_TEST_MODELS}" "PLASTICITY_TEST_LLAMA_TOOLS=${llama_tools}"
                      "PLASTICITY_TEST_PROGRAM=$<TARGET_FILE:plasticity>" "PLASTICITY_TEST_SOURCES=${CMAKE_SOURCE_DIR}"
-                     "UBSAN_OPTIONS=print_stacktrace=1")
+                     "UBSAN_OPTIONS=print_stacktrace=1" ${fault_preload})
 
 # What tests of several directories share: tiny models, temporary directories.
 file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cpp)
@@ -50,6 +58,9 @@ plasticity_tests(integration real plasticity_cli)
 foreach(target test_cli test_integration)
     if(TARGET ${target})
         add_dependencies(${target} plasticity)  # the tests run the program itself
+        if(TARGET plasticity_fault_preload)
+            add_dependencies(${target} plasticity_fault_preload)
+        endif()
     endif()
 endforeach()
 

@@ -5,6 +5,7 @@
 
 #include "artifact/recipe.h"
 #include "cli/command.h"
+#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "core/error.h"
 #include "core/units.h"
@@ -35,6 +36,11 @@ void run_compress(CompressCommand& command) {
     command.options.threads = command.common.threads;
     command.options.overwrite = command.common.force;
     const auto progress = command.common.progress();
+    if (!command.options.dry_run)
+        require_outputs({.inputs = {command.options.model, command.recipe, command.arguments.options.scores,
+                                    command.options.statistics.value_or("")},
+                         .outputs = {command.options.output}},
+                        command.common.overwrite());
     const Recipe recipe = recipe_for(command, *progress);
     const CompressResult done = compress(command.options, recipe, *progress);
     const double ratio = static_cast<double>(done.source_bytes) / static_cast<double>(done.file_bytes);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/outputs.h"
 #include "model/gguf_export.h"
 #include "model/hf_export.h"
 #include "model/model.h"
@@ -21,6 +22,8 @@ struct ExportCommand {
 
 void run_export(const ExportCommand& command) {
     const auto progress = command.common.progress();
+    if (command.format == "gguf")  // a folder is checked where it is staged, before anything else is done
+        require_outputs({.inputs = {command.model}, .outputs = {command.output}}, command.common.overwrite());
     const auto model = open_model(command.model);
     const Overwrite overwrite = command.common.overwrite();
     if (command.format == "hf") {

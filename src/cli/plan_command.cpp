@@ -5,6 +5,7 @@
 
 #include "artifact/recipe.h"
 #include "cli/command.h"
+#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "core/units.h"
 #include "plan/explain.h"
@@ -24,6 +25,9 @@ void run_plan(const PlanCommand& command) {
     const auto progress = command.common.progress();
     PlanOptions options = command.arguments.resolve();
     options.threads = command.common.threads;
+    require_outputs(
+        {.inputs = {options.model, options.scores, options.statistics.value_or("")}, .outputs = {command.output}},
+        command.common.overwrite());
     const Recipe recipe = plan(options, *progress);
     if (!command.output.empty()) save_recipe(recipe, command.output, command.common.overwrite());
     if (command.common.json)

@@ -8,6 +8,7 @@
 #include "artifact/report.h"
 #include "cli/command.h"
 #include "cli/held_out.h"
+#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "cli/run_state.h"
 #include "cli/run_summary.h"
@@ -52,7 +53,7 @@ public:
           identity_(identity_of_files({command.arguments.options.model})) {}
 
     RunSummary execute() {
-        fs::create_directories(command_.folder);
+        require_room_for_outputs();
         if (data_.held_out.empty())
             progress_->note("no held-out text: quality is not measured. Pass --eval-data, or more than one text file");
         score_stage();
@@ -70,6 +71,21 @@ private:
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path report() const { return command_.folder / "report.json"; }
     const fs::path& model() const { return command_.arguments.options.model; }
+
+    /// Whatever could only fail after hours of scoring fails now.
+    void require_room_for_outputs() const {
+        std::error_code failure;
+        fs::create_directories(command_.folder, failure);
+        if (failure)
+            throw Error(ErrorKind::kIo,
+                        fmt::format("{}: cannot make this folder: {}", command_.folder.string(), failure.message()));
+        CommandFiles files{
+            .inputs = command_.data,
+            .outputs = {scores(), statistics(), recipe(), output(), report(), command_.folder / "run.json"}};
+        files.inputs.insert(files.inputs.end(), command_.eval_data.begin(), command_.eval_data.end());
+        files.inputs.push_back(model());
+        require_outputs(files, Overwrite::kReplace);
+    }
 
     /// Runs `work` unless the stage was finished from the same inputs. The fingerprint chains to the stages before.
     template <typename Work>

@@ -5,7 +5,7 @@
 
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
-#include "core/error.h"
+#include "cli/outputs.h"
 #include "plasticity/score.h"
 
 namespace plasticity {
@@ -21,9 +21,10 @@ void run_score(ScoreCommand& command) {
     command.options.threads = command.common.threads;
     command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
-    if (!command.common.force && std::filesystem::exists(command.output))
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("score: {} exists; pass --force to replace it", command.output.string()));
+    CommandFiles files{.inputs = command.options.data,
+                       .outputs = {command.output, command.options.statistics.value_or("")}};
+    files.inputs.push_back(command.options.model);
+    require_outputs(files, command.common.overwrite());
     const auto progress = command.common.progress();
     const GateGradients gradients = score(command.options, *progress);
     save_gate_gradients(gradients, command.output, command.common.overwrite());

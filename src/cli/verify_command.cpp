@@ -5,6 +5,7 @@
 
 #include "artifact/report.h"
 #include "cli/command.h"
+#include "cli/outputs.h"
 #include "cli/report_text.h"
 #include "plasticity/verify.h"
 
@@ -20,6 +21,9 @@ struct VerifyCommand {
 void run_verify(VerifyCommand& command, CommandResult& result) {
     command.options.threads = command.common.threads;
     const auto progress = command.common.progress();
+    CommandFiles files{.inputs = command.options.data, .outputs = {command.output}};
+    files.inputs.insert(files.inputs.end(), {command.options.model, command.options.base.value_or("")});
+    require_outputs(files, command.common.overwrite());
     const Report report = verify(command.options, *progress);
     if (!command.output.empty()) save_report(report, command.output, command.common.overwrite());
     if (command.common.json)

@@ -68,6 +68,11 @@ void require_free_space(const std::filesystem::path& target, std::uint64_t neede
                                 *available));
 }
 
+/// What link() says on file systems without hard links.
+bool means_no_links(int error) {
+    return error == EPERM || error == ENOTSUP || error == EOPNOTSUPP || error == ENOSYS || error == EMLINK;
+}
+
 /// Gives the finished temporary its name. @return 0 or errno
 int publish(const std::filesystem::path& temporary, const std::filesystem::path& target, Overwrite overwrite) {
     if (overwrite == Overwrite::kRefuse) {
@@ -78,8 +83,8 @@ int publish(const std::filesystem::path& temporary, const std::filesystem::path&
             ::unlink(target.c_str());
             return error;
         }
-        if (errno == EEXIST) return EEXIST;
-        struct stat status{};  // no hard links on this file system: check, then rename
+        if (!means_no_links(errno)) return errno;
+        struct stat status{};  // check, then rename
         if (::lstat(target.c_str(), &status) == 0) return EEXIST;
     }
     return ::rename(temporary.c_str(), target.c_str()) == 0 ? 0 : errno;

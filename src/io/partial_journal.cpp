@@ -101,16 +101,18 @@ void PartialJournal::verify(const std::string& text, int descriptor) {
         }
     }
     bytes_ = marked_bytes_ = verified_bytes_;
-    start(kept);
+    lines_ = heading_ + kept;
 }
 
-void PartialJournal::start(const std::string& lines) {
+/// Not before there is something to say: until then what is left over says the same of the bytes that are kept.
+void PartialJournal::start() {
     ::unlink(path_.c_str());  // rather than to write into whatever lies there
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor_ < 0)
         throw Error(ErrorKind::kIo,
                     fmt::format("{}: cannot be created: {}", path_.string(), std::generic_category().message(errno)));
-    append(heading_ + lines);
+    append(lines_);
+    lines_.clear();
 }
 
 void PartialJournal::append(const std::string& line) {
@@ -131,6 +133,7 @@ void PartialJournal::add(std::span<const std::byte> bytes) {
 
 void PartialJournal::mark() {
     if (bytes_ == marked_bytes_) return;
+    if (descriptor_ < 0) start();
     append(fmt::format("{} {}\n", bytes_, since_mark_.finish()));
     marked_bytes_ = bytes_;
     since_mark_ = Sha256();

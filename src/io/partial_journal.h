@@ -42,11 +42,12 @@ public:
 private:
     PartialJournal(const std::filesystem::path& partial, const std::string& key);
     void verify(const std::string& text, int descriptor);
-    void start(const std::string& lines);
+    void start();
     void append(const std::string& line);
 
     std::filesystem::path path_;
     std::string heading_;
+    std::string lines_;  ///< to begin with, when it is written: the heading, and what still holds
     int descriptor_ = -1;
     std::uint64_t verified_bytes_ = 0;
     std::uint64_t bytes_ = 0;         ///< of the temporary

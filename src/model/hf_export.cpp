@@ -148,6 +148,18 @@ void write_index(const std::vector<Shard>& shards, const Dtype& dtype, const std
     write_text_file(folder / "model.safetensors.index.json", index.dump(2) + "\n", Overwrite::kRefuse);
 }
 
+/// The folder is not the model's, nor do its files lie there, by links or otherwise.
+void require_no_source_in(const std::filesystem::path& folder, const Model& model) {
+    bool is_source = model.reads_from(folder);
+    std::error_code failure;
+    for (std::filesystem::directory_iterator entry(folder, failure), end; !failure && entry != end;
+         entry.increment(failure))
+        is_source = is_source || model.reads_from(entry->path());
+    if (is_source)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("{}: is, or holds, the model being exported; name another folder", folder.string()));
+}
+
 std::uint64_t elements_of(const std::vector<Shard>& shards) {
     std::uint64_t elements = 0;
     for (const Shard& shard : shards)
@@ -159,9 +171,7 @@ std::uint64_t elements_of(const std::vector<Shard>& shards) {
 
 void export_hf(const Model& model, const HfExportOptions& options, Progress& progress) {
     const Dtype& dtype = dtype_of(options.dtype);
-    if (model.reads_from(options.folder))
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("{}: is the model being exported; name another folder", options.folder.string()));
+    require_no_source_in(options.folder, model);
     const nlohmann::json config = make_config(model, dtype);
     const std::vector<Shard> shards = split_into_shards(model, options, dtype);
     const std::uint64_t elements = elements_of(shards);

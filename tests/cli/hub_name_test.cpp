@@ -61,7 +61,7 @@ TEST_F(HubNames, NeverWriteOntoABlob) {
     const fs::path blob = fs::canonical(snapshot / "tiny.gguf");
     for (const fs::path& target : {blob, snapshot / "tiny.gguf"})
         expect_refused({"export", "Org/Tiny", "--format", "gguf", "-o", target.string(), "--force"}, 2,
-                       "being exported");
+                       "is read as an input");
     EXPECT_EQ(run({"inspect", "Org/Tiny:tiny.gguf"}).exit_code, 0);
 }
 
