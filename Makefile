@@ -4,7 +4,7 @@
 .PHONY: build setup demo test fuzz bench coverage format clean help
 
 build: setup  ## set up and build build/plasticity (what plain `make` does)
-	@scripts/build release
+	@scripts/build release plasticity
 
 setup:  ## install packages, build llama.cpp once, fetch the test model
 	@scripts/setup
