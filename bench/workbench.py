@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,8 @@ CALIBRATION = """argparse ast collections/__init__ configparser csv dataclasses 
 HELDOUT = """bisect calendar copy email/message enum fractions ftplib glob http/client ipaddress optparse queue sched
     tarfile tempfile threading urllib/parse uuid""".split()
 
-MODELS = {"smollm2": "SmolLM2-135M-Instruct", "qwen2.5-coder-0.5b": "Qwen2.5-Coder-0.5B-Instruct"}
+MODELS = {"smollm2": "SmolLM2-135M-Instruct", "qwen2.5-coder-0.5b": "Qwen2.5-Coder-0.5B-Instruct",
+          "qwen2.5-coder-1.5b": "Qwen2.5-Coder-1.5B-Instruct"}
 
 
 def say(message):
@@ -36,7 +38,7 @@ def parser_for(description, tokens=4096, chunks=4):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "plasticity")
     parser.add_argument("--llama", type=Path, help="prefix of llama.cpp; its tools are in bin/")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="NAME")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS)[:2], metavar="NAME")
     parser.add_argument("--model-dir", type=Path, help="holds NAME.gguf; default: fetched into the cache")
     parser.add_argument("--tokens", type=int, default=tokens, help="calibration tokens")
     parser.add_argument("--chunks", type=int, default=chunks, help="chunks of 512 tokens to measure on")
@@ -70,6 +72,13 @@ class Run:
     seconds: float
     stdout: str
     stderr: str
+    cpu_seconds: float = 0
+
+
+def children_cpu_seconds():
+    """User and system time of all processes that were waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 class Workbench:
@@ -107,14 +116,14 @@ class Workbench:
     def run(self, command):
         """Runs to the end; what it said is shown only when it fails."""
         command = [str(part) for part in command]
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), children_cpu_seconds()
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
-        seconds = time.perf_counter() - start
+        seconds, cpu_seconds = time.perf_counter() - start, children_cpu_seconds() - cpu_start
         if result.returncode != 0:
             sys.exit(f"bench: {' '.join(command)}\nended with {result.returncode}:\n{result.stderr[-4000:]}")
         if seconds > 2:
             say(f"{Path(command[0]).name} {Path(command[1]).name}: {seconds:.0f} s")
-        return Run(seconds, result.stdout, result.stderr)
+        return Run(seconds, result.stdout, result.stderr, cpu_seconds)
 
     def plasticity(self, *arguments):
         return self.run([self.program, *arguments, "--quiet", "-t", self.options.threads])
@@ -153,6 +162,14 @@ class Workbench:
                                   "-o", gradients, "--stats", stats, "--force")
             timing.write_text(f"{run.seconds:.2f}")
         return gradients, stats, float(timing.read_text())
+
+    def imatrix(self, base):
+        """llama-imatrix's importance of channels, on the calibration text."""
+        target = self._kept / f"{base.stem}-{self.options.tokens}.imatrix.gguf"
+        if not target.exists():
+            self.llama("llama-imatrix", "-m", base, "-f", self.calibration, "-o", target, "-c", 512, "-b", 512,
+                       "-ngl", 0, "--chunks", self.options.tokens // 512, "-t", self.options.threads, "--no-ppl")
+        return target
 
     def evaluate(self, model, base=None):
         """Perplexity, or against a base the divergence from it, on the held-out text by the own engine."""
