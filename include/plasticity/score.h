@@ -23,6 +23,9 @@ struct ScoreOptions {
     std::uint64_t seed = 0;            ///< of the labels drawn
     int threads = 0;                   ///< 0: all processors
     bool overwrite = false;
+    std::optional<std::filesystem::path> checkpoint;  ///< where to keep the sums so far; for the caller to remove
+    std::int32_t checkpoint_every = 16;               ///< examples between two of them
+    bool resume = false;  ///< continue from the checkpoint, to the same result, if it is of the same run
 };
 
 /// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network.

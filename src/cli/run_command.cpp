@@ -116,9 +116,12 @@ private:
                                                    .precision = command_.precision,
                                                    .seed = command_.common.seed,
                                                    .threads = command_.common.threads,
-                                                   .overwrite = true},
+                                                   .overwrite = true,
+                                                   .checkpoint = scores().string() + ".checkpoint",
+                                                   .resume = !command_.common.force},
                                                   *progress_);
             save_gate_gradients(gradients, scores(), Overwrite::kReplace);
+            fs::remove(scores().string() + ".checkpoint");
         });
     }
 

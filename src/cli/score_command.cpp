@@ -25,9 +25,12 @@ void run_score(ScoreCommand& command) {
                        .outputs = {command.output, command.options.statistics.value_or("")}};
     files.inputs.push_back(command.options.model);
     require_outputs(files, command.common.overwrite());
+    if (command.options.checkpoint_every > 0) command.options.checkpoint = command.output.string() + ".checkpoint";
     const auto progress = command.common.progress();
     const GateGradients gradients = score(command.options, *progress);
     save_gate_gradients(gradients, command.output, command.common.overwrite());
+    if (command.options.checkpoint)
+        std::filesystem::remove(*command.options.checkpoint);  // nothing is left to continue
     if (command.common.json)
         print_json({{"output", command.output.string()},
                     {"examples", gradients.num_steps},
@@ -57,6 +60,11 @@ void add_score_command(CLI::App& program, CommandResult&) {
     app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")
         ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->options.chunk, "Tokens an example of plain text holds")->capture_default_str();
+    app->add_flag("--resume", command->options.resume, "Continue a run that ended early, to the same result");
+    app->add_option("--checkpoint-every", command->options.checkpoint_every,
+                    "Examples between two checkpoints, beside the output; 0: none")
+        ->capture_default_str()
+        ->check(CLI::NonNegativeNumber);
     app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
         ->capture_default_str();
     add_common_options(*app, command->common);

@@ -16,4 +16,11 @@ std::string file_identity(const std::filesystem::path& path) {
     }
 }
 
+std::string program_identity() {
+    std::error_code failure;
+    const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", failure);
+    if (failure || !std::filesystem::exists(program, failure)) return "";  // not Linux; replaced while it runs
+    return file_identity(program);
+}
+
 }  // namespace plasticity

@@ -9,4 +9,7 @@ namespace plasticity {
 /// @throws Error (kMissing)
 std::string file_identity(const std::filesystem::path& path);
 
+/// The running program's own file: a version does not change with every build. Empty where the system does not tell.
+std::string program_identity();
+
 }  // namespace plasticity

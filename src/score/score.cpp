@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <optional>
+#include <span>
+
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
 #include "core/error.h"
@@ -9,8 +13,10 @@
 #include "core/version.h"
 #include "engine/backpropagation.h"
 #include "engine/tokenizer.h"
+#include "io/file_identity.h"
 #include "model/model.h"
 #include "score/accumulate.h"
+#include "score/checkpoint.h"
 #include "score/curvature_collector.h"
 #include "score/examples.h"
 #include "score/provenance.h"
@@ -40,11 +46,36 @@ ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const
     };
 }
 
+/// Everything that the sums depend on, but for the examples that they are over.
+std::string checkpoint_key(const ScoreOptions& options, const ScoreProvenance& made_from) {
+    return fmt::format("score {} {} {} {} {} {}\n{} {} {}\n{}", made_from.model_sha256, made_from.tokenizer_sha256,
+                       made_from.data_sha256, made_from.chunk, made_from.precision, made_from.program_version,
+                       options.statistics.has_value(), options.curvature_every, options.seed, program_identity());
+}
+
+/// @returns the checkpoint to keep, after continuing from it where that was asked for
+std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, GateGradients& gradients, Statistics& statistics,
+                                          Progress& progress) {
+    if (!options.checkpoint || options.checkpoint_every < 1) return std::nullopt;
+    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, gradients.provenance));
+    if (!options.resume) return checkpoint;
+    if (checkpoint.load(gradients, statistics))
+        progress.note(fmt::format("continues after {} examples", gradients.num_steps));
+    else if (std::filesystem::exists(*options.checkpoint))
+        progress.note(fmt::format("begins anew: {} is of another run", options.checkpoint->string()));
+    return checkpoint;
+}
+
 Statistics empty_statistics(const ScoreOptions& options) {
     Statistics statistics;
     for (const auto& path : options.data) statistics.datasets.push_back(path.filename().string());
     statistics.chunk_size = options.chunk;
     return statistics;
+}
+
+/// Of the examples that are left; a checkpoint of these very examples never counts more of them.
+std::size_t first_example(const GateGradients& gradients, const ExampleSet& set) {
+    return std::min(static_cast<std::size_t>(gradients.num_steps), set.examples.size());
 }
 
 }  // namespace
@@ -73,11 +104,13 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
         };
     const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed});
 
+    const std::optional<Checkpoint> checkpoint = open_checkpoint(options, gradients, statistics, progress);
     progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
-    for (const Example& example : set.examples) {
+    for (const Example& example : std::span(set.examples).subspan(first_example(gradients, set))) {
         add_example(gradients, example, engine.run(example, observer));
         if (options.statistics) curvature.collect(example, gradients.num_steps - 1);
         statistics.chunk_count += 1;
+        if (checkpoint && gradients.num_steps % options.checkpoint_every == 0) checkpoint->save(gradients, statistics);
         progress.advance(example.tokens.size(), fmt::format("loss {:.3f}", gradients.mean_loss));
     }
     progress.end();
