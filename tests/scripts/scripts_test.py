@@ -165,6 +165,44 @@ class Scripts(unittest.TestCase):
             self.assertEqual((ran.returncode, ran.stdout), (2, ""), arguments)
             self.assertIn("smollm2|qwen2.5-coder-0.5b|qwen2.5-coder-1.5b", ran.stderr)
 
+    def plant_fuzzers(self, **endings):
+        """A tree whose fuzz targets are built; each ends as the shell says."""
+        for name in ("setup_packages", "build"):
+            self.stand_in(name, "#!/bin/sh\n", self.tree / "scripts")
+        self.stand_in("fuzz_make_seeds", "#!/bin/sh\n", self.tree / "build/fuzz/fuzz")
+        for folder in ("fuzz/targets", "fuzz/dictionaries"):
+            (self.tree / folder).mkdir(parents=True)
+        for name in ("json", "gguf"):
+            (self.tree / f"fuzz/dictionaries/{name}.dict").touch()
+        for name, ending in endings.items():
+            (self.tree / f"fuzz/targets/{name}.cpp").touch()
+            (self.tree / f"fuzz/dictionaries/{name}.dict").touch()
+            text = "#!/bin/sh\necho '#2 INITED cov: 9 ft: 9 corp: 1/1b' >&2\n" + ending + "\n"
+            self.stand_in(f"fuzz_{name}", text, self.tree / "build/fuzz/fuzz")
+
+    def test_fuzzing_without_a_finding(self):
+        done = "echo '#8123	DONE   cov: 17 ft: 40 corp: 5/33Kb lim: 9 exec/s: 1' >&2"
+        self.plant_fuzzers(recipe=done, gguf=done, config=done)
+        ran = self.run_script("fuzz", "1")
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.assertEqual(sorted(line.split()[0] for line in ran.stdout.splitlines()), ["config", "gguf", "recipe"])
+        line = "8123 executions,    17 edges covered,     5 inputs in the corpus, 0 findings"
+        self.assertEqual(ran.stdout.count(line), 3, ran.stdout)
+
+    def test_fuzzing_with_a_finding(self):
+        found = 'for a; do case $a in -artifact_prefix=*) touch "${a#*=}crash-1";; esac; done\n' \
+                'echo "heap-overflow" >&2\nexit 77'
+        self.plant_fuzzers(recipe=":", gguf=found, config=":", corpus=":")
+        ran = self.run_script("fuzz", "1")
+        self.assertEqual(ran.returncode, 1, ran.stdout)
+        self.assertIn("heap-overflow", ran.stderr)
+        self.assertEqual([line.split()[-2] for line in ran.stdout.splitlines() if line.startswith("gguf ")], ["1"])
+        self.assertTrue((self.tree / "build/fuzz/findings/gguf/crash-1").exists())
+
+    def test_fuzzing_for_no_time(self):
+        for seconds in ("0", "x", "-1"):
+            self.assertEqual(self.run_script("fuzz", seconds).returncode, 2)
+
     def test_progress_of_a_build(self):
         lines = "".join(f"[{step}/120] Building CXX object x{step}.o\n" for step in range(1, 121))
         ran = self.run_script("show_progress", "llama.cpp", str(self.folder / "log"), text="configured\n" + lines)
