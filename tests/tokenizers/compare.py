@@ -173,7 +173,12 @@ def compare(name, stock, reference, kinds, batch, show):
         counts = sorted(collections.Counter(causes.values()).items())
         print(f"{name}: {what}: {len(batch) - len(causes)} of {len(batch)} texts alike"
               + "".join(f"; {count} differ: {cause}" for cause, count in counts))
-    return failed
+    return failed, got
+
+
+def count_moved(original, got, batch):
+    """How many of every third text the original GGUF tokenises otherwise than the one written from its folder."""
+    return sum(one != other for one, other in zip(original.encode(batch[::3]), got[::3]))
 
 
 def main():
@@ -193,10 +198,10 @@ def main():
         kinds, batch = zip(*texts.texts(added))
         print(f"{arguments.name}: {len(reference.added)} added tokens, {reference.remarked} of them control tokens to "
               "libllama and not to tokenizer.json, or the reverse")
-        failed = compare(arguments.name, stock, reference, kinds, batch, arguments.show)
+        failed, got = compare(arguments.name, stock, reference, kinds, batch, arguments.show)
         if original:
-            moved = sum(a != b for a, b in zip(StockTokenizer(arguments.build, original).encode(batch), stock.encode(batch)))
-            print(f"{arguments.name}: {moved} texts that the original GGUF tokenises otherwise than the written one")
+            moved = count_moved(StockTokenizer(arguments.build, original), got, batch)
+            print(f"{arguments.name}: of every third text, {moved} that the original GGUF tokenises otherwise")
             failed |= moved > 0
     if len(batch) < MIN_TEXTS:
         sys.exit(f"only {len(batch)} texts; expected at least {MIN_TEXTS}")
