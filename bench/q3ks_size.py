@@ -1,41 +1,56 @@
 #!/usr/bin/env python3
-"""At the bytes of llama-quantize's Q3_K_S with an importance matrix: whose file stays closer to the base?
+"""At the bytes of llama-quantize's files with an importance matrix: whose file stays closer to the base?
 
 Both start from the same off-grid F16 base and read the same calibration text. KL divergence, top-1 agreement and
-perplexity come from the own engine (32-bit logits) and again from llama-perplexity, which keeps 16-bit log-probabilities.
+perplexity come from llama-perplexity, which keeps 16-bit log-probabilities, and with --own-engine again from the own
+engine (32-bit logits). Each of --plans is planned at exactly the bytes of each of --stock.
 """
 
 import json
 
 from workbench import Workbench, number_in, parser_for, remove, say
 
+PLANS = {
+    "tiers": ["--policy", "tiers", "--prune", "off"],
+    "tiers-pruned": ["--policy", "tiers", "--prune", "auto"],
+    "optimal": ["--policy", "optimal", "--prune", "off"],
+    "optimal-pruned": ["--policy", "optimal", "--prune", "auto"],
+}
 
-def quantize_stock(bench, base, target):
-    imatrix = bench.work / "imatrix.gguf"
-    calibrated = bench.llama("llama-imatrix", "-m", base, "-f", bench.calibration, "-o", imatrix, "-c", 512, "-b", 512,
-                             "-ngl", 0, "--chunks", bench.options.tokens // 512, "-t", bench.options.threads, "--no-ppl")
-    run = bench.llama("llama-quantize", "--imatrix", imatrix, base, target, "Q3_K_S", bench.options.threads)
-    fallbacks = [line for line in (run.stdout + run.stderr).splitlines() if "required fallback" in line]
-    return {"calibration_seconds": calibrated.seconds, "quantize_seconds": run.seconds,
-            "fallback": fallbacks[0].strip() if fallbacks else "none"}
+
+class StockTool:
+    def __init__(self, bench, base):
+        self._bench, self._base = bench, base
+        self._imatrix = bench.work / "imatrix.gguf"
+        run = bench.llama("llama-imatrix", "-m", base, "-f", bench.calibration, "-o", self._imatrix, "-c", 512, "-b", 512,
+                          "-ngl", 0, "--chunks", bench.options.tokens // 512, "-t", bench.options.threads, "--no-ppl")
+        self._seconds = run.seconds
+
+    def quantize(self, kind, target):
+        run = self._bench.llama("llama-quantize", "--imatrix", self._imatrix, self._base, target, kind,
+                                self._bench.options.threads)
+        fallbacks = [line for line in (run.stdout + run.stderr).splitlines() if "required fallback" in line]
+        return {"calibration_seconds": self._seconds, "quantize_seconds": run.seconds,
+                "fallback": fallbacks[0].strip() if fallbacks else "none"}
 
 
 class OwnTool:
     def __init__(self, bench, base):
         self._bench, self._base = bench, base
-        self._gradients, self._stats, self.score_seconds = bench.score(base)
+        self._gradients, self._stats, self._score_seconds = bench.score(base)
 
-    def compress(self, target, bytes_allowed, prune):
-        recipe = self._bench.work / "recipe.json"
-        plan = self._bench.plasticity("plan", self._base, "--scores", self._gradients, "--stats", self._stats, "--prune",
-                                      prune, "--target-size", bytes_allowed, "-o", recipe, "--force")
-        run = self._bench.plasticity("compress", self._base, "--recipe", recipe, "--stats", self._stats, "-o", target)
+    def compress(self, target, bytes_allowed, plan_options):
+        path = self._bench.work / "recipe.json"
+        plan = self._bench.plasticity("plan", self._base, "--scores", self._gradients, "--stats", self._stats,
+                                      "--target-size", bytes_allowed, *plan_options, "-o", path, "--force")
+        run = self._bench.plasticity("compress", self._base, "--recipe", path, "--stats", self._stats, "-o", target)
         assert target.stat().st_size <= bytes_allowed, f"{target.stat().st_size} bytes; allowed {bytes_allowed}"
-        topology = json.loads(recipe.read_text())["topology"]
-        heads = sum(len(layer["retainedHeadIndices"]) for layer in topology["layers"])
-        types = [entry["quantType"] for entry in json.loads(recipe.read_text())["tensorQuantMap"]]
-        return {"calibration_seconds": self.score_seconds, "plan_seconds": plan.seconds,
-                "quantize_seconds": run.seconds, "heads_left": heads, "types": sorted(set(types))}
+        recipe = json.loads(path.read_text())
+        heads = sum(len(layer["retainedHeadIndices"]) for layer in recipe["topology"]["layers"])
+        types = sorted({entry["quantType"] for entry in recipe["tensorQuantMap"]})
+        return {"calibration_seconds": self._score_seconds, "plan_seconds": plan.seconds,
+                "quantize_seconds": run.seconds, "heads_left": heads, "types": types,
+                "predicted_kl": recipe.get("predictedKl")}
 
 
 def stock_divergence(bench, base_logits, file):
@@ -47,35 +62,51 @@ def stock_divergence(bench, base_logits, file):
             "base_perplexity": number_in(text, r"Mean PPL\(base\) +:")}
 
 
-def measure(bench, name):
-    base = bench.offgrid_base(name)
-    stock, own, pruned = (bench.work / f"{kind}.gguf" for kind in ("q3ks", "plasticity", "plasticity-pruned"))
-    figures = {"base_bytes": base.stat().st_size, "files": {"Q3_K_S, imatrix": quantize_stock(bench, base, stock)}}
-    tool, allowed = OwnTool(bench, base), stock.stat().st_size
-    figures["files"]["plasticity, --prune off"] = tool.compress(own, allowed, "off")
-    figures["files"]["plasticity, --prune auto"] = tool.compress(pruned, allowed, "auto")
+class Measure:
+    """Divergence of files from one base, whose logits are computed once."""
 
-    base_logits = bench.work / "base-logits.bin"
-    if bench.options.cross_check:
-        bench.stock_perplexity(base, "--kl-divergence-base", base_logits)
-    for label, file in zip(figures["files"], (stock, own, pruned)):
-        entry = figures["files"][label]
-        entry |= {"bytes": file.stat().st_size, "own_engine": bench.evaluate(file, base)}
-        if bench.options.cross_check:
-            entry["llama_perplexity"] = stock_divergence(bench, base_logits, file)
+    def __init__(self, bench, base):
+        self._bench, self._base = bench, base
+        self._logits = bench.work / "base-logits.bin"
+        bench.stock_perplexity(base, "--kl-divergence-base", self._logits)
+
+    def __call__(self, label, file, entry):
+        entry |= {"bytes": file.stat().st_size, "llama_perplexity": stock_divergence(self._bench, self._logits, file)}
+        if self._bench.options.own_engine:
+            entry["own_engine"] = self._bench.evaluate(file, self._base)
         say(f"{label}: {json.dumps(entry)}")
         remove(file)
-    return figures
+        return entry
+
+
+def measure_base(bench, name, seed):
+    base = bench.offgrid_base(name, seed)
+    stock, own, measure = StockTool(bench, base), OwnTool(bench, base), Measure(bench, base)
+    files = {}
+    for kind in bench.options.stock:
+        target = bench.work / "stock.gguf"
+        label, entry = f"{kind}, imatrix", stock.quantize(kind, target)
+        allowed = target.stat().st_size
+        files[label] = measure(label, target, entry)
+        for plan in bench.options.plans:
+            target = bench.work / "own.gguf"
+            label, entry = f"plasticity, {plan}, bytes of {kind}", own.compress(target, allowed, PLANS[plan])
+            files[label] = measure(label, target, entry)
+    remove(bench.work / "base-logits.bin")
+    return {"base_bytes": base.stat().st_size, "files": files}
 
 
 def main():
     parser = parser_for(__doc__, chunks=6)
     parser.set_defaults(models=["qwen2.5-coder-0.5b"])
-    parser.add_argument("--no-cross-check", dest="cross_check", action="store_false",
-                        help="leave llama-perplexity's figures out")
+    parser.add_argument("--stock", nargs="+", default=["Q3_K_S"], metavar="TYPE", help="llama-quantize's mixes")
+    parser.add_argument("--plans", nargs="+", choices=PLANS, default=["tiers", "optimal", "optimal-pruned"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the off-grid bases")
+    parser.add_argument("--own-engine", action="store_true", help="measure by the own engine too")
     options = parser.parse_args()
     with Workbench(options) as bench:
-        bench.finish("q3ks_size", {name: measure(bench, name) for name in options.models})
+        bench.finish("q3ks_size", {f"{name}, seed {seed}": measure_base(bench, name, seed)
+                                   for name in options.models for seed in options.seeds})
 
 
 if __name__ == "__main__":

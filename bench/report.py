@@ -38,18 +38,31 @@ def pruning_order(part):
 
 def q3ks_size(part):
     rows = []
-    for model in part["figures"].values():
+    for base, model in part["figures"].items():
         for label, file in model["files"].items():
             for engine in ("own_engine", "llama_perplexity"):
                 if engine not in file:
                     continue
                 quality = file[engine]
-                rows.append([label, f"{file['bytes']:,}", engine.replace("_", " "), f"{quality['mean_kl']:.4f}",
+                predicted = file.get("predicted_kl")
+                rows.append([base, label, f"{file['bytes']:,}", f"{predicted:.4f}" if predicted else "–",
+                             engine.replace("_", " "), f"{quality['mean_kl']:.4f}",
                              f"{quality['median_kl']:.4f}", f"{quality['p999_kl']:.3f}",
                              f"{quality['top1_agreement']:.1%}", f"{quality['perplexity']:.4f}",
                              f"{quality['base_perplexity']:.4f}", f"{file['quantize_seconds']:.1f} s"])
-    return table(["file", "bytes", "measured by", "mean KL", "median", "99.9 %", "top-1", "perplexity", "base",
-                  "quantise"], rows)
+    return table(["base", "file", "bytes", "predicted KL", "measured by", "mean KL", "median", "99.9 %", "top-1",
+                  "perplexity", "base's", "quantise"], rows)
+
+
+def prediction(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for row in model["recipes"]:
+            rows.append([MODELS[name], row["recipe"], f"{row['bytes']:,}", f"{row['predicted_kl']:.4g}",
+                         f"{row['measured_kl']:.4g}", f"{row['predicted_kl'] / row['measured_kl']:.2f}"])
+        rows.append([MODELS[name], f"**rank correlation {model['rank_correlation']:.3f}**", "", "", "",
+                     f"mean {model['mean_ratio']:.2f}, mean error {model['mean_error']:.0%}"])
+    return table(["model", "recipe", "bytes", "predicted KL", "measured KL", "ratio"], rows)
 
 
 def logits_agreement(part):
@@ -72,7 +85,8 @@ def speed(part):
 
 
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
-            "q3ks_size": ("At the size of Q3_K_S with importance matrix", q3ks_size),
+            "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
+            "prediction": ("Predicted against measured KL divergence", prediction),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
             "speed": ("Speed side by side", speed)}
 

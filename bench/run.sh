@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every benchmark and writes bench/results/<date>-<machine>.json and .md. Options are passed to each benchmark:
-# bench/run.sh --tokens 1024 --chunks 2 --models smollm2 for a quick look. About an hour on two cores as it is.
+# bench/run.sh --tokens 1024 --chunks 2 --models smollm2 for a quick look. About two hours on two cores as it is.
 set -euo pipefail
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$bench")
@@ -11,7 +11,7 @@ parts=$(mktemp -d)
 trap 'rm -rf "$parts"' EXIT
 
 files=()
-for name in pruning_order q3ks_size logits_agreement speed; do
+for name in pruning_order q3ks_size prediction logits_agreement speed; do
     printf 'bench: %s\n' "$name" >&2
     "$python" "$bench/$name.py" --cache "$parts/cache" -o "$parts/$name.json" "$@"
     files+=("$parts/$name.json")

@@ -72,6 +72,7 @@ struct Recipe {
     std::string base_model_sha256;  ///< as in the scores; empty when planned without
     std::string pipeline_version;
     std::string policy;                  ///< "tiers" or "optimal"
+    std::string pruning;                 ///< what decided how many heads stay; empty where nothing had to be decided
     std::optional<double> predicted_kl;  ///< of the output from the base, nats per token; nothing under tiers
     std::int32_t context_length = 0;
     std::string kv_type = "f16";

@@ -186,6 +186,7 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     read_text("kvType", recipe.kv_type);
     attempt(problems, [&] {
         if (reader.has("predictedKl")) recipe.predicted_kl = reader.number("predictedKl");
+        if (reader.has("pruning")) recipe.pruning = reader.text("pruning");
     });
     attempt(problems, [&] { recipe.stock = reader.boolean("stock"); });
     attempt(problems,
@@ -203,6 +204,7 @@ std::string recipe_to_json(const Recipe& recipe) {
     json["pipelineVersion"] = recipe.pipeline_version;
     json["policy"] = recipe.policy;
     if (recipe.predicted_kl) json["predictedKl"] = *recipe.predicted_kl;
+    if (!recipe.pruning.empty()) json["pruning"] = recipe.pruning;
     json["baseModel"] = recipe.base_model;
     json["baseModelSha256"] = recipe.base_model_sha256;
     json["outputArchitecture"] = recipe.output_architecture;

@@ -42,6 +42,7 @@ std::string summary(const Recipe& recipe) {
         fmt::format("{} → {}, policy {}\n", recipe.base_model, recipe.output_architecture, recipe.policy);
     text += fmt::format("{} of {} query heads kept, {:.2f} % of the parameters removed; {}\n", kept, all,
                         100 * recipe.topology.parameter_reduction, recipe.topology.precision_profile);
+    if (!recipe.pruning.empty()) text += fmt::format("pruning: {}\n", recipe.pruning);
     return text + fmt::format("stock llama.cpp: {} ({})\n", recipe.stock ? "yes" : "no", recipe.stock_reason);
 }
 

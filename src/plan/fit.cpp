@@ -160,16 +160,33 @@ std::optional<PruneUnit> least_damaging(const MeasuredDamage& damage, const Head
     return best;
 }
 
-/// Fewer heads for finer types, as long as the sum of both damages falls.
+std::string name_of(const PruneUnit& unit) {
+    if (unit.group) return fmt::format("KV group {} of layer {}", *unit.group, unit.layer);
+    return fmt::format("a query head of every KV group of layer {}", unit.layer);
+}
+
+/// Fewer heads for finer types, as long as the sum of both damages falls. The recipe says what ended it.
 Recipe prune_while_it_pays(const PlanInputs& inputs, HeadPruning heads, Recipe best) {
-    for (;;) {
-        const std::optional<PruneUnit> unit = least_damaging(*inputs.damage, heads);
-        if (!unit) return best;
-        heads.remove(*unit);
-        std::optional<Recipe> recipe = fit_types(inputs, heads);
-        if (!recipe || *recipe->predicted_kl >= *best.predicted_kl) return best;
+    PlanInputs said = inputs;
+    said.pruning = "every layer keeps as few heads as it may";
+    while (const std::optional<PruneUnit> unit = least_damaging(*inputs.damage, heads)) {
+        HeadPruning fewer = heads;
+        fewer.remove(*unit);
+        std::optional<Recipe> recipe = fit_types(inputs, fewer);
+        if (!recipe || *recipe->predicted_kl >= *best.predicted_kl) {
+            const double cost = inputs.damage->of_removed(fewer) - inputs.damage->of_removed(heads);
+            said.pruning = fmt::format(
+                "{} of {} query heads removed; the next would be {}: {:.3g} nats per token, KL {:.4g} in all against "
+                "{:.4g}",
+                heads.base_heads() - heads.n_heads(), heads.base_heads(), name_of(*unit), cost,
+                recipe ? *recipe->predicted_kl : std::numeric_limits<double>::infinity(), *best.predicted_kl);
+            break;
+        }
+        heads = std::move(fewer);
         best = std::move(*recipe);
     }
+    std::optional<Recipe> explained = fit_types(said, heads);  // the words take room, too
+    return explained ? std::move(*explained) : best;
 }
 
 }  // namespace

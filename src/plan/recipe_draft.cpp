@@ -145,6 +145,7 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
     recipe.base_model_sha256 = inputs.scores.provenance.model_sha256;
     recipe.pipeline_version = kVersion;
     recipe.policy = inputs.damage != nullptr ? "optimal" : "tiers";
+    recipe.pruning = inputs.pruning;
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;
     describe_output(recipe, inputs.model.architecture(), heads);

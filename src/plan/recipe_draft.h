@@ -28,6 +28,7 @@ struct PlanInputs {
     const GateGradients& scores;
     const PlanGoal& goal;
     const MeasuredDamage* damage = nullptr;  ///< nullptr: policy tiers
+    std::string pruning;                     ///< what decided how many heads stay; may be empty
 
     std::vector<MatrixChoice> choices(const HeadPruning& heads) const;
 };

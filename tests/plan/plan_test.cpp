@@ -223,7 +223,12 @@ TEST_F(OptimalPlan, PrunesWhatCostsNothingAndKeepsWhatCosts) {
     scale_gates(0);
     EXPECT_TRUE(run().prunes());
     scale_gates(1e6);
-    EXPECT_FALSE(run().prunes());
+    const Recipe whole = run();
+    EXPECT_FALSE(whole.prunes());
+    EXPECT_NE(whole.pruning.find("0 of 16 query heads removed; the next would be "), std::string::npos)
+        << whole.pruning;
+    EXPECT_NE(explain(whole).find(whole.pruning), std::string::npos);
+    EXPECT_EQ(recipe_from_json(recipe_to_json(whole), "text"), whole);
     options.prune = {PruneRequest::Kind::kKvGroups, 1};
     const Recipe forced = run();
     EXPECT_TRUE(forced.prunes());
