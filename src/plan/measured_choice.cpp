@@ -59,7 +59,10 @@ std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning
         choice.id = tensor.id;
         choice.rows = shape.rows;
         choice.cols = shape.cols;
+        // Where heads go, rows of o get shorter. A type whose blocks divide only the shorter rows could not be
+        // measured.
         std::vector<ggml_type> types = types_for(shape.cols, goal.floor);
+        std::erase_if(types, [&](ggml_type type) { return tensor.cols % ggml_blck_size(type) != 0; });
         if (const TypeOverride* wanted = goal.override_for(tensor.name)) {
             types = {wanted->type};
             choice.override_pattern = wanted->pattern;
