@@ -1,6 +1,6 @@
 # One static library per directory of src/: what a directory may include is what it links.
 function(plasticity_library name)
-    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+    file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp ${CMAKE_SOURCE_DIR}/src/${name}/*/*.cpp)
     list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
     add_library(plasticity_${name} STATIC ${sources})
     target_include_directories(plasticity_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/include)
@@ -26,6 +26,19 @@ plasticity_library(cli plasticity_score plasticity_plan plasticity_compress plas
 # The version is stated once, in project(); #include "core/version.h" gives it to the code.
 configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/core/version.h @ONLY)
 target_include_directories(plasticity_core PUBLIC ${CMAKE_BINARY_DIR}/generated)
+
+# A file in src/model/families is a family of models: it defines `const Family& families::<file name>()`, and this makes
+# the list of them all.
+file(GLOB family_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/model/families/*.cpp)
+set(family_declarations "")
+set(family_names "")
+foreach(source IN LISTS family_sources)
+    cmake_path(GET source STEM family)
+    string(APPEND family_declarations "const Family& ${family}();\n")
+    list(APPEND family_names "&${family}()")
+endforeach()
+list(JOIN family_names ", " family_names)
+configure_file(${CMAKE_SOURCE_DIR}/cmake/family_list.h.in ${CMAKE_BINARY_DIR}/generated/model/family_list.h @ONLY)
 
 add_executable(plasticity ${CMAKE_SOURCE_DIR}/src/cli/main.cpp)
 target_link_libraries(plasticity PRIVATE plasticity_cli)

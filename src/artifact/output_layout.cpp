@@ -11,22 +11,29 @@
 #include "core/error.h"
 #include "io/problem_list.h"
 #include "model/rope_layout.h"
+#include "model/stock_form.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::string_view kPrunedArchitecture = "deci";
 
 /// The order of a block's tensors in the file; what comes first is needed first.
 constexpr std::array kBlockOrder{TensorRole::kAttentionNorm,
                                  TensorRole::kQuery,
                                  TensorRole::kKey,
+                                 TensorRole::kQueryNorm,
+                                 TensorRole::kKeyNorm,
                                  TensorRole::kValue,
                                  TensorRole::kAttentionOutput,
+                                 TensorRole::kAttentionPostNorm,
                                  TensorRole::kFeedForwardNorm,
                                  TensorRole::kGate,
                                  TensorRole::kUp,
-                                 TensorRole::kDown};
+                                 TensorRole::kDown,
+                                 TensorRole::kFeedForwardPostNorm,
+                                 TensorRole::kRouter,
+                                 TensorRole::kExpertGates,
+                                 TensorRole::kExpertUps,
+                                 TensorRole::kExpertDowns};
 
 struct FileType {
     ggml_type type;
@@ -45,24 +52,16 @@ constexpr std::array kFileTypes{
 };
 constexpr std::uint32_t kGuessedFileType = 1024;  // "not specified" in the same enum
 
-RopeLayout rope_layout_of(std::string_view architecture) {
-    return architecture == "qwen2" ? RopeLayout::kNeox : RopeLayout::kNorm;
-}
-
 Architecture output_architecture(const Architecture& base, const Recipe& recipe) {
     Architecture output = base;
-    if (recipe.prunes()) output.name = kPrunedArchitecture;
-    output.rope_layout = rope_layout_of(output.name);
     for (std::size_t layer = 0; layer < output.layers.size(); ++layer) {
         output.layers[layer].n_head = recipe.topology.layers[layer].num_heads;
         output.layers[layer].n_head_kv = recipe.topology.layers[layer].num_kv_heads;
     }
+    const StockForm form = stock_form(base, output);
+    output.name = form.architecture;
+    output.rope_layout = form.rope_layout;
     return output;
-}
-
-bool is_attention(TensorRole role) {
-    return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
-           role == TensorRole::kValue || role == TensorRole::kAttentionOutput;
 }
 
 /// Elements along the heads of a projection: which stay, and in which order of the output's RoPE layout.
@@ -122,10 +121,11 @@ GgufTensorSpec spec_of(const OutputTensor& tensor, const Recipe& recipe) {
     const std::int64_t cols = tensor.cols.empty() ? source.cols : static_cast<std::int64_t>(tensor.cols.size());
     GgufTensorSpec spec;
     spec.name = gguf_name(source.id);
-    spec.n_dims = source.is_vector ? 1 : 2;
-    spec.dims = {cols, rows, 1, 1};
-    // Vectors are a thousandth of the bytes and every rounding of them touches a whole channel.
-    spec.type = source.is_vector ? GGML_TYPE_F32 : recipe.assignment_for(hf_name(source.id))->type;
+    spec.n_dims = source.n_dims();
+    spec.dims = {cols, rows / source.n_matrices, source.n_matrices, 1};
+    // Vectors are a thousandth of the bytes and every rounding of them touches a whole channel; a router's choices too
+    // are worth more than its bytes.
+    spec.type = is_matrix(source.id) ? recipe.assignment_for(hf_name(source.id))->type : GGML_TYPE_F32;
     return spec;
 }
 

@@ -28,8 +28,8 @@ struct OutputOptions {
     bool with_tokenizer = true;
 };
 
-/// Lays the output out: unpruned models keep their architecture; pruned ones become `deci`, whose stock loader takes
-/// per-layer head counts (query and key rows then move to the NORM layout).
+/// Lays the output out in the form that stock llama.cpp takes (model/stock_form.h): the model's own architecture, or
+/// `deci` where head counts differ between layers (query and key rows then move to the NORM layout).
 /// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
 /// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
 /// `continuum.utilization_scores` (float32 array, layers × base heads, row-major).

@@ -13,6 +13,7 @@ namespace {
 constexpr std::array kAttentionMatrices{TensorRole::kQuery, TensorRole::kKey, TensorRole::kValue,
                                         TensorRole::kAttentionOutput};
 constexpr std::array kFeedForwardMatrices{TensorRole::kGate, TensorRole::kUp, TensorRole::kDown};
+constexpr std::array kExpertMatrices{TensorRole::kExpertGates, TensorRole::kExpertUps, TensorRole::kExpertDowns};
 
 bool ascending_below(const std::vector<std::int32_t>& indices, std::int32_t limit) {
     std::int32_t previous = -1;
@@ -72,7 +73,8 @@ void check_assignments(const Recipe& recipe, const Architecture& architecture, P
     for (int layer = 0; layer < architecture.n_layer(); ++layer) {
         if (recipe.topology.layers[static_cast<std::size_t>(layer)].num_heads > 0)
             for (const TensorRole role : kAttentionMatrices) require({role, layer});
-        for (const TensorRole role : kFeedForwardMatrices) require({role, layer});
+        for (const TensorRole role : architecture.experts.count > 0 ? kExpertMatrices : kFeedForwardMatrices)
+            require({role, layer});
     }
 }
 

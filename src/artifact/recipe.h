@@ -76,7 +76,7 @@ struct Recipe {
     std::optional<double> predicted_kl;  ///< of the output from the base, nats per token; nothing under tiers
     std::int32_t context_length = 0;
     std::string kv_type = "f16";
-    std::string output_architecture;  ///< "llama", "qwen2", "deci"
+    std::string output_architecture;  ///< "llama", "qwen3", "deci", …
     bool stock = true;                ///< stock llama.cpp loads the output
     std::string stock_reason;
     bool operator==(const Recipe&) const = default;

@@ -14,7 +14,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::size_t kMaxNodes = 256;
+constexpr std::size_t kMaxNodes = 384;
 
 struct SequenceInputs {
     ggml_tensor* positions;
@@ -28,12 +28,15 @@ SequenceInputs declare_sequence(GraphWorkspace& graph, std::int64_t n_tokens) {
     return inputs;
 }
 
-void fill_sequence(const SequenceInputs& inputs, std::int64_t n_tokens) {
+/// @param window  tokens that a query sees, its own included
+void fill_sequence(const SequenceInputs& inputs, std::int64_t n_tokens, std::int64_t window) {
     std::vector<std::int32_t> positions(static_cast<std::size_t>(n_tokens));
     std::iota(positions.begin(), positions.end(), 0);
     std::vector<float> mask(static_cast<std::size_t>(n_tokens * n_tokens), -std::numeric_limits<float>::infinity());
-    for (std::int64_t query = 0; query < n_tokens; ++query)
-        std::fill_n(mask.begin() + query * n_tokens, query + 1, 0.0f);
+    for (std::int64_t query = 0; query < n_tokens; ++query) {
+        const std::int64_t seen = std::min(query + 1, window);
+        std::fill_n(mask.begin() + query * n_tokens + query + 1 - seen, seen, 0.0f);
+    }
     fill<std::int32_t>(inputs.positions, positions);
     fill<float>(inputs.mask, mask);
 }
@@ -105,11 +108,16 @@ void Backpropagation::require_usable(const Example& example) const {
                                     token, architecture().n_vocab - 1));
 }
 
+std::int64_t Backpropagation::window_of(const LayerWeights& layer) const {
+    return layer.slides ? architecture().window.n_tokens : n_tokens_;
+}
+
 void Backpropagation::embed(const Example& example) {
     n_tokens_ = static_cast<std::int64_t>(example.tokens.size());
     graph_.begin(kMaxNodes);
     ggml_tensor* ids = graph_.input(GGML_TYPE_I32, n_tokens_);
-    ggml_tensor* rows = graph_.keep(ggml_get_rows(graph_.context(), weights_.token_embedding(), ids));
+    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    ggml_tensor* rows = graph_.keep(build_embedding(scope, weights_.token_embedding(), ids));
     graph_.prepare();
     fill<std::int32_t>(ids, example.tokens);
     graph_.run();
@@ -123,7 +131,7 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     const auto index = static_cast<std::size_t>(layer);
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors()};
+    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors(), true};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
@@ -137,7 +145,7 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     }
     ggml_tensor* output = graph_.keep(forward.feed_forward.output);
     graph_.prepare();
-    fill_sequence(sequence, n_tokens_);
+    fill_sequence(sequence, n_tokens_, window_of(weights));
     fill<float>(x, inputs_[index]);
     if (factors != nullptr) fill<float>(factors, (*gates)[index]);
     graph_.run();
@@ -183,7 +191,7 @@ Backpropagation::Prediction Backpropagation::predict(std::int64_t first, std::in
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
     ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
     if (keep_hidden) graph_.keep(hidden);
-    ggml_tensor* logits = ggml_mul_mat(graph_.context(), weights_.output(), hidden);
+    ggml_tensor* logits = build_logits(scope, weights_.output(), hidden);
     ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
     graph_.prepare();
     fill<float>(x, rows_of(inputs_.back(), first, n));
@@ -222,6 +230,8 @@ void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_t
     ggml_backend_tensor_alloc(logits_gradient->buffer, gradient, logits_gradient->data);
     ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
     gradient = ggml_mul_mat(context, weights_.output_transposed(), gradient);
+    if (const float divisor = architecture().multipliers.logit_divisor; divisor != 1.0f)
+        gradient = ggml_scale(context, gradient, 1.0f / divisor);
     gradient = ggml_mul(context, gradient, weights_.output_norm());
     gradient = back_graph_.keep(ggml_rms_norm_back(context, gradient, x, architecture().rms_norm_epsilon));
     back_graph_.prepare();
@@ -238,7 +248,7 @@ std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureOb
     const auto index = static_cast<std::size_t>(layer);
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors()};
+    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors(), true};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, nullptr);
@@ -248,7 +258,7 @@ std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureOb
     if (observer != nullptr) keep_curvature(graph_, forward, gradients);
     graph_.keep(gradients.input);
     graph_.prepare();
-    fill_sequence(sequence, n_tokens_);
+    fill_sequence(sequence, n_tokens_, window_of(weights));
     fill<float>(x, inputs_[index]);
     fill<float>(above, gradient_);
     graph_.run();

@@ -73,6 +73,7 @@ private:
     };
 
     void require_usable(const Example& example) const;
+    std::int64_t window_of(const LayerWeights& layer) const;
     void embed(const Example& example);
     void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
     double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);

@@ -104,12 +104,13 @@ void Backpropagation::draw_labels(Example& drawn, std::int64_t first, std::uint6
 void Backpropagation::add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
                                            std::vector<double>& rows, std::vector<double>& columns) const {
     const std::size_t n_vocab = rows.size(), width = columns.size(), n = hidden.size() / width;
+    const double slope = 1.0 / double{architecture().multipliers.logit_divisor};
     for (std::size_t position = 0; position < n; ++position) {
         const auto inputs = hidden.subspan(position * width, width);
         double energy = 0, bend = 0;
         for (const float x : inputs) energy += double{x} * double{x};
         for (std::size_t id = 0; id < n_vocab; ++id) {
-            const double p = double{probabilities[position * n_vocab + id]}, square = p * (1 - p);
+            const double p = double{probabilities[position * n_vocab + id]}, square = slope * slope * p * (1 - p);
             rows[id] += square * energy;
             bend += square;
         }
@@ -168,6 +169,7 @@ void Backpropagation::show_lookup_curvature(const Example& example, const Curvat
     std::vector<std::size_t> order(example.tokens.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::ranges::stable_sort(order, {}, [&](std::size_t at) { return example.tokens[at]; });
+    const double scale = gradient_scale_ * double{architecture().multipliers.embedding};
     Sums sums(architecture().n_vocab, architecture().n_embd);
     std::vector<float> row(width);
     for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
@@ -175,7 +177,7 @@ void Backpropagation::show_lookup_curvature(const Example& example, const Curvat
         std::ranges::fill(row, 0.0f);
         for (; end < order.size() && example.tokens[order[end]] == token; ++end)
             for (std::size_t col = 0; col < width; ++col) row[col] += gradient_[order[end] * width + col];
-        sums.add_squares(static_cast<std::size_t>(token), row, gradient_scale_ * gradient_scale_);
+        sums.add_squares(static_cast<std::size_t>(token), row, scale * scale);
     }
     observer.matrix(
         {.matrix = {TensorRole::kTokenEmbedding}, .is_lookup = true, .rows = sums.rows, .columns = sums.columns});

@@ -17,6 +17,9 @@ struct DecoderOptions {
     std::int32_t context_length = 4096;  ///< tokens the KV cache holds
     std::int32_t batch = 512;            ///< tokens that go through the graph at once
     WeightPrecision precision = WeightPrecision::kStored;
+    /// Keys, values and GELU in F32. Otherwise they are rounded to F16 as stock llama.cpp does, whose logits then come
+    /// out the same.
+    bool exact = false;
     int threads = 0;  ///< 0: all processors
 };
 
@@ -54,6 +57,7 @@ private:
     Backend backend_;
     Weights weights_;
     KvCache cache_;
+    bool exact_;
     std::int32_t batch_;
     GraphWorkspace hidden_graph_;
     GraphWorkspace logits_graph_;

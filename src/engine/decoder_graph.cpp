@@ -6,23 +6,54 @@ namespace plasticity {
 namespace {
 
 struct RopeParameters {
-    int mode;
-    float frequency_scale;
-    float extrapolation;
+    int mode = 0;
+    ggml_tensor* factors = nullptr;
+    float frequency_base = 0;
+    float frequency_scale = 1.0f;
+    float extrapolation = 0.0f;
 };
 
-RopeParameters rope_parameters(const Architecture& architecture) {
+/// Blocks with a window have a base of their own and no scaling.
+RopeParameters rope_parameters(const GraphScope& scope, const LayerWeights& layer) {
+    const Architecture& architecture = scope.architecture;
     const RopeScaling& scaling = architecture.rope_scaling;
-    return {
-        .mode = architecture.rope_layout == RopeLayout::kNeox ? GGML_ROPE_TYPE_NEOX : GGML_ROPE_TYPE_NORMAL,
-        .frequency_scale = scaling.kind == RopeScaling::Kind::kNone ? 1.0f : 1.0f / scaling.factor,
-        .extrapolation = scaling.kind == RopeScaling::Kind::kYarn ? 1.0f : 0.0f,
-    };
+    RopeParameters p;
+    p.mode = architecture.rope_layout == RopeLayout::kNeox ? GGML_ROPE_TYPE_NEOX : GGML_ROPE_TYPE_NORMAL;
+    p.frequency_base = layer.slides ? architecture.window.rope_freq_base : architecture.rope_freq_base;
+    if (layer.slides) return p;
+    p.factors = scope.rope_factors;
+    p.frequency_scale = scaling.kind == RopeScaling::Kind::kNone ? 1.0f : 1.0f / scaling.factor;
+    p.extrapolation = scaling.kind == RopeScaling::Kind::kYarn ? 1.0f : 0.0f;
+    return p;
 }
 
 ggml_tensor* project(ggml_context* context, ggml_tensor* weight, ggml_tensor* bias, ggml_tensor* x) {
     ggml_tensor* y = ggml_mul_mat(context, weight, x);
     return bias != nullptr ? ggml_add(context, y, bias) : y;
+}
+
+constexpr float kGeluRoot = 0.79788456080286535588f;  // √(2/π)
+constexpr float kGeluCubic = 0.044715f;
+
+ggml_tensor* gelu_tanh(ggml_context* context, ggml_tensor* x) {
+    ggml_tensor* slope = ggml_scale_bias(context, ggml_sqr(context, x), kGeluRoot * kGeluCubic, kGeluRoot);
+    return ggml_tanh(context, ggml_mul(context, x, slope));
+}
+
+ggml_tensor* activated(const GraphScope& scope, ggml_tensor* gate, ggml_tensor* up) {
+    ggml_context* context = scope.context;
+    if (scope.architecture.features.activation == Activation::kSilu) return ggml_swiglu_split(context, gate, up);
+    if (scope.exact) return ggml_mul(context, build_exact_gelu(context, gate), up);
+    return ggml_geglu_split(context, gate, up);
+}
+
+ggml_tensor* multiplied(ggml_context* context, ggml_tensor* x, float factor) {
+    return factor == 1.0f ? x : ggml_scale(context, x, factor);
+}
+
+ggml_tensor* added_to(const GraphScope& scope, ggml_tensor* residual, ggml_tensor* projected, ggml_tensor* post_norm) {
+    ggml_tensor* y = post_norm != nullptr ? build_rms_norm(scope, projected, post_norm) : projected;
+    return ggml_add(scope.context, multiplied(scope.context, y, scope.architecture.multipliers.residual), residual);
 }
 
 }  // namespace
@@ -31,19 +62,26 @@ ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor
     return ggml_mul(scope.context, ggml_rms_norm(scope.context, x, scope.architecture.rms_norm_epsilon), weight);
 }
 
-ggml_tensor* build_rope(const GraphScope& scope, ggml_tensor* heads) {
+ggml_tensor* build_embedding(const GraphScope& scope, ggml_tensor* token_embedding, ggml_tensor* ids) {
+    return multiplied(scope.context, ggml_get_rows(scope.context, token_embedding, ids),
+                      scope.architecture.multipliers.embedding);
+}
+
+ggml_tensor* build_rope(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* heads) {
+    if (!layer.rotates) return heads;
     const Architecture& a = scope.architecture;
-    const RopeParameters p = rope_parameters(a);
-    return ggml_rope_ext(scope.context, heads, scope.positions, scope.rope_factors, a.n_rot, p.mode,
-                         a.rope_scaling.original_context_length, a.rope_freq_base, p.frequency_scale, p.extrapolation,
+    const RopeParameters p = rope_parameters(scope, layer);
+    return ggml_rope_ext(scope.context, heads, scope.positions, p.factors, a.n_rot, p.mode,
+                         a.rope_scaling.original_context_length, p.frequency_base, p.frequency_scale, p.extrapolation,
                          a.rope_scaling.attention_factor, a.rope_scaling.beta_fast, a.rope_scaling.beta_slow);
 }
 
-ggml_tensor* build_rope_back(const GraphScope& scope, ggml_tensor* gradient) {
+ggml_tensor* build_rope_back(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* gradient) {
+    if (!layer.rotates) return gradient;
     const Architecture& a = scope.architecture;
-    const RopeParameters p = rope_parameters(a);
-    return ggml_rope_ext_back(scope.context, gradient, scope.positions, scope.rope_factors, a.n_rot, p.mode,
-                              a.rope_scaling.original_context_length, a.rope_freq_base, p.frequency_scale,
+    const RopeParameters p = rope_parameters(scope, layer);
+    return ggml_rope_ext_back(scope.context, gradient, scope.positions, p.factors, a.n_rot, p.mode,
+                              a.rope_scaling.original_context_length, p.frequency_base, p.frequency_scale,
                               p.extrapolation, a.rope_scaling.attention_factor, a.rope_scaling.beta_fast,
                               a.rope_scaling.beta_slow);
 }
@@ -56,10 +94,13 @@ Projections build_projections(const GraphScope& scope, const LayerWeights& layer
     };
     Projections p{};
     p.normed = build_rms_norm(scope, x, layer.attention_norm);
-    p.query =
-        build_rope(scope, as_heads(project(context, layer.query, layer.query_bias, p.normed), layer.geometry.n_head));
-    p.key =
-        build_rope(scope, as_heads(project(context, layer.key, layer.key_bias, p.normed), layer.geometry.n_head_kv));
+    p.raw_query = as_heads(project(context, layer.query, layer.query_bias, p.normed), layer.geometry.n_head);
+    p.raw_key = as_heads(project(context, layer.key, layer.key_bias, p.normed), layer.geometry.n_head_kv);
+    const auto normed_heads = [&](ggml_tensor* heads, ggml_tensor* norm) {
+        return norm != nullptr ? build_rms_norm(scope, heads, norm) : heads;
+    };
+    p.query = build_rope(scope, layer, normed_heads(p.raw_query, layer.query_norm));
+    p.key = build_rope(scope, layer, normed_heads(p.raw_key, layer.key_norm));
     p.value = as_heads(project(context, layer.value, layer.value_bias, p.normed), layer.geometry.n_head_kv);
     return p;
 }
@@ -69,10 +110,12 @@ float attention_scale(const Architecture& architecture) {
                                                 : 1.0f / std::sqrt(static_cast<float>(architecture.head_dim));
 }
 
-ggml_tensor* build_attention_output(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* heads,
-                                    ggml_tensor* residual) {
-    ggml_tensor* y = project(scope.context, layer.attention_output, layer.attention_output_bias, heads);
-    return ggml_add(scope.context, y, residual);
+Addition build_attention_output(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* heads,
+                                ggml_tensor* residual) {
+    Addition a{};
+    a.projected = project(scope.context, layer.attention_output, layer.attention_output_bias, heads);
+    a.output = added_to(scope, residual, a.projected, layer.attention_post_norm);
+    return a;
 }
 
 FeedForward build_feed_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x) {
@@ -81,9 +124,28 @@ FeedForward build_feed_forward(const GraphScope& scope, const LayerWeights& laye
     f.normed = build_rms_norm(scope, x, layer.feed_forward_norm);
     f.gate = ggml_mul_mat(context, layer.gate, f.normed);
     f.up = ggml_mul_mat(context, layer.up, f.normed);
-    f.activated = ggml_swiglu_split(context, f.gate, f.up);
-    f.output = ggml_add(context, ggml_mul_mat(context, layer.down, f.activated), x);
+    f.activated = activated(scope, f.gate, f.up);
+    f.projected = ggml_mul_mat(context, layer.down, f.activated);
+    f.output = added_to(scope, x, f.projected, layer.feed_forward_post_norm);
     return f;
+}
+
+ggml_tensor* build_exact_gelu(ggml_context* context, ggml_tensor* x) {
+    return ggml_mul(context, x, ggml_scale_bias(context, gelu_tanh(context, x), 0.5f, 0.5f));
+}
+
+ggml_tensor* build_gelu_back(ggml_context* context, ggml_tensor* gradient, ggml_tensor* x) {
+    ggml_tensor* t = gelu_tanh(context, x);
+    ggml_tensor* du = ggml_scale_bias(context, ggml_sqr(context, x), 3 * kGeluRoot * kGeluCubic, kGeluRoot);
+    ggml_tensor* dt = ggml_scale_bias(context, ggml_sqr(context, t), -0.5f, 0.5f);
+    ggml_tensor* bend = ggml_mul(context, ggml_mul(context, x, dt), du);
+    ggml_tensor* slope = ggml_add(context, bend, ggml_scale_bias(context, t, 0.5f, 0.5f));
+    return ggml_mul(context, gradient, slope);
+}
+
+ggml_tensor* build_logits(const GraphScope& scope, ggml_tensor* output, ggml_tensor* hidden) {
+    return multiplied(scope.context, ggml_mul_mat(scope.context, output, hidden),
+                      1.0f / scope.architecture.multipliers.logit_divisor);
 }
 
 }  // namespace plasticity

@@ -8,11 +8,12 @@
 
 namespace plasticity {
 
-/// Keys and values of past tokens, each layer sized by its own KV groups: ne = {head_dim · n_head_kv, capacity}, F16.
+/// Keys and values of past tokens, each layer sized by its own KV groups: ne = {head_dim · n_head_kv, capacity}.
 class KvCache {
 public:
+    /// @param type  F16 or F32
     /// @throws Error (kIo) when there is no memory for it
-    KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity);
+    KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type);
 
     /// Forgets the past; the memory stays.
     void clear() { used_ = 0; }

@@ -18,8 +18,30 @@ ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient
     return ggml_rms_norm_back(scope.context, scaled, x, scope.architecture.rms_norm_epsilon);
 }
 
+/// From the gradient of a block's output to that of what a projection gave, through multiplier and norm.
+ggml_tensor* addition_back(const GraphScope& scope, ggml_tensor* gradient, ggml_tensor* post_norm,
+                           ggml_tensor* projected) {
+    const float multiplier = scope.architecture.multipliers.residual;
+    if (multiplier != 1.0f) gradient = ggml_scale(scope.context, gradient, multiplier);
+    return post_norm != nullptr ? rms_norm_back(scope, gradient, post_norm, projected) : gradient;
+}
+
+struct GatedGradients {
+    ggml_tensor *gate, *up;
+};
+
+GatedGradients activation_back(const GraphScope& scope, const FeedForward& f, ggml_tensor* activated) {
+    ggml_context* context = scope.context;
+    ggml_tensor* through_up = ggml_mul(context, activated, f.up);
+    if (scope.architecture.features.activation == Activation::kGelu)
+        return {build_gelu_back(context, through_up, f.gate),
+                ggml_mul(context, activated, build_exact_gelu(context, f.gate))};
+    return {ggml_silu_back(context, through_up, f.gate), ggml_mul(context, activated, ggml_silu(context, f.gate))};
+}
+
 struct FeedForwardGradients {
     ggml_tensor *gate, *up;  ///< {n_ff, tokens}
+    ggml_tensor* down;       ///< {n_embd, tokens}: of what down gives
     ggml_tensor* input;      ///< {n_embd, tokens}
 };
 
@@ -28,30 +50,31 @@ FeedForwardGradients feed_forward_back(const GraphScope& scope, const LayerWeigh
                                        ggml_tensor* gradient) {
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
-    ggml_tensor* activated = ggml_mul_mat(context, transposed.down, gradient);
-    ggml_tensor* up = ggml_mul(context, activated, ggml_silu(context, f.gate));
-    ggml_tensor* gate = ggml_silu_back(context, ggml_mul(context, activated, f.up), f.gate);
+    ggml_tensor* projected = addition_back(scope, gradient, layer.feed_forward_post_norm, f.projected);
+    const auto [gate, up] = activation_back(scope, f, ggml_mul_mat(context, transposed.down, projected));
     ggml_tensor* normed =
         ggml_add(context, ggml_mul_mat(context, transposed.gate, gate), ggml_mul_mat(context, transposed.up, up));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended);
-    return {.gate = gate, .up = up, .input = ggml_add(context, input, gradient)};
+    return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
 
 struct AttentionGradients {
-    ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens}, before RoPE
+    ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens}, before norm and RoPE
 };
 
 /// The query heads of a KV group are laid behind one another along the tokens, {·, tokens · group, n_head_kv}, so that
 /// one product per KV group both contracts over queries and sums over the group's heads.
-AttentionGradients attention_back(const GraphScope& scope, const LayerForward& forward, ggml_tensor* heads_gradient) {
+AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& layer, const LayerForward& forward,
+                                  ggml_tensor* heads_gradient) {
     ggml_context* context = scope.context;
     const std::int64_t head_dim = scope.architecture.head_dim, n_tokens = forward.input->ne[1];
     const std::int64_t n_kv = forward.keys->ne[2], folded = n_tokens * (forward.probabilities->ne[2] / n_kv);
     const auto fold_transposed = [&](ggml_tensor* x) {  // {a, tokens, n_head} → {tokens · group, a, n_head_kv}
         return contiguous_transpose(context, ggml_reshape_3d(context, x, x->ne[0], folded, n_kv));
     };
-    const auto before_rope = [&](ggml_tensor* x) {
-        return build_rope_back(scope, ggml_cont(context, swap_heads_and_tokens(context, x)));
+    const auto before_rope = [&](ggml_tensor* x, ggml_tensor* norm, ggml_tensor* raw) {
+        ggml_tensor* turned = build_rope_back(scope, layer, ggml_cont(context, swap_heads_and_tokens(context, x)));
+        return norm != nullptr ? rms_norm_back(scope, turned, norm, raw) : turned;
     };
 
     ggml_tensor* heads = ggml_reshape_3d(context, heads_gradient, head_dim, heads_gradient->ne[0] / head_dim, n_tokens);
@@ -64,8 +87,10 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerForward& f
 
     ggml_tensor* folded_scores = fold_transposed(scores);
     AttentionGradients g{};
-    g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys), scores));
-    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores));
+    g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys), scores), layer.query_norm,
+                          forward.projections.raw_query);
+    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores), layer.key_norm,
+                        forward.projections.raw_key);
     ggml_tensor* value = ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
     g.value = ggml_cont(context, swap_heads_and_tokens(context, value));
     return g;
@@ -92,7 +117,9 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
         ggml_tensor* gated = f.heads;
         if (gates != nullptr)
             gated = ggml_reshape_2d(context, ggml_mul(context, heads, gates), f.heads->ne[0], n_tokens);
-        f.attended = build_attention_output(scope, layer, gated, x);
+        const Addition addition = build_attention_output(scope, layer, gated, x);
+        f.projected = addition.projected;
+        f.attended = addition.output;
     }
     f.feed_forward = build_feed_forward(scope, layer, f.attended);
     return f;
@@ -106,13 +133,13 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
     LayerGradients result{};
     result.gate = f.gate;
     result.up = f.up;
-    result.down = gradient;
+    result.down = f.down;
     result.input = f.input;
     if (layer.geometry.n_head == 0) return result;
 
-    result.attention_output = f.input;
-    result.heads = ggml_mul_mat(context, transposed.attention_output, f.input);
-    const AttentionGradients g = attention_back(scope, forward, result.heads);
+    result.attention_output = addition_back(scope, f.input, layer.attention_post_norm, forward.projected);
+    result.heads = ggml_mul_mat(context, transposed.attention_output, result.attention_output);
+    const AttentionGradients g = attention_back(scope, layer, forward, result.heads);
     const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
     result.query = flat(g.query);
     result.key = flat(g.key);

@@ -12,11 +12,12 @@ struct LayerForward {
     ggml_tensor* values;         ///< likewise
     ggml_tensor* probabilities;  ///< {tokens (keys), tokens (queries), n_head}
     ggml_tensor* heads;          ///< {head_dim · n_head, tokens}, before the gates
+    ggml_tensor* projected;      ///< {n_embd, tokens}: what o gives
     ggml_tensor* attended;       ///< {n_embd, tokens}: input plus attention
     FeedForward feed_forward;
 };
 
-/// @param mask   F32 {tokens, tokens}: 0 where a query may look, −∞ elsewhere
+/// @param mask   F32 {tokens, tokens}: 0 where a query of this block may look, −∞ elsewhere
 /// @param gates  F32 {1, n_head}: a factor on every head's output; nullptr: all 1
 LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
                                  ggml_tensor* gates);

@@ -83,6 +83,11 @@ public:
         : weights_(weights), model_(model), backend_(backend), options_(options) {
         if (options.with_transposed && options.precision == WeightPrecision::kStored)
             throw Error(ErrorKind::kInternal, "weights: stored blocks cannot be transposed; ask for f16, bf16 or f32");
+        if (model.architecture().experts.count > 0)
+            throw Error(ErrorKind::kUsage,
+                        fmt::format("engine: {} is a mixture of experts, which this program plans and compresses but "
+                                    "does not run; run it with llama.cpp",
+                                    model.architecture().name));
     }
 
     void load(Progress& progress) {
@@ -120,13 +125,19 @@ private:
     void declare_layer(int layer) {
         LayerWeights& block = weights_.layers_[static_cast<std::size_t>(layer)];
         block.geometry = weights_.architecture_.layers[static_cast<std::size_t>(layer)];
+        block.rotates = weights_.architecture_.rotates(layer);
+        block.slides = weights_.architecture_.slides(layer);
         const std::pair<TensorRole, ggml_tensor**> matrices[] = {
             {TensorRole::kAttentionNorm, &block.attention_norm},
             {TensorRole::kQuery, &block.query},
             {TensorRole::kKey, &block.key},
+            {TensorRole::kQueryNorm, &block.query_norm},
+            {TensorRole::kKeyNorm, &block.key_norm},
             {TensorRole::kValue, &block.value},
             {TensorRole::kAttentionOutput, &block.attention_output},
+            {TensorRole::kAttentionPostNorm, &block.attention_post_norm},
             {TensorRole::kFeedForwardNorm, &block.feed_forward_norm},
+            {TensorRole::kFeedForwardPostNorm, &block.feed_forward_post_norm},
             {TensorRole::kGate, &block.gate},
             {TensorRole::kUp, &block.up},
             {TensorRole::kDown, &block.down}};

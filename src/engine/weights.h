@@ -20,12 +20,17 @@ std::string_view weight_precision_name(WeightPrecision precision);
 /// One block's weights. A matrix of `rows` × `cols` is a ggml tensor with ne = {cols, rows}; absent ones are nullptr.
 struct LayerWeights {
     LayerGeometry geometry;
+    bool rotates = true;  ///< queries and keys by position
+    bool slides = false;  ///< queries see a window of tokens
     ggml_tensor* attention_norm = nullptr;
     ggml_tensor *query = nullptr, *query_bias = nullptr;
     ggml_tensor *key = nullptr, *key_bias = nullptr;
+    ggml_tensor *query_norm = nullptr, *key_norm = nullptr;  ///< {head_dim}
     ggml_tensor *value = nullptr, *value_bias = nullptr;
     ggml_tensor *attention_output = nullptr, *attention_output_bias = nullptr;
+    ggml_tensor* attention_post_norm = nullptr;
     ggml_tensor* feed_forward_norm = nullptr;
+    ggml_tensor* feed_forward_post_norm = nullptr;
     ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
 };
 
@@ -43,7 +48,7 @@ struct WeightOptions {
 /// A model's weights in the memory of a backend. Immutable once loaded.
 class Weights {
 public:
-    /// @throws Error (kMissing, kMalformed, kIo), Interrupted
+    /// @throws Error (kMissing, kMalformed, kIo; kUsage for a model that this engine does not run), Interrupted
     Weights(const Model& model, const Backend& backend, const WeightOptions& options, Progress& progress);
 
     const Architecture& architecture() const { return architecture_; }

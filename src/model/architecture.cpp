@@ -3,15 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "model/architecture_check.h"
+#include "model/family.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::array<std::string_view, 3> kSupported{"llama", "qwen2", "deci"};
 
 void check_range(std::string_view what, std::int64_t value, std::int64_t least, std::int64_t most,
                  ProblemList& problems) {
@@ -41,8 +39,20 @@ void check_numbers(const Architecture& architecture, ProblemList& problems) {
     check_positive("RoPE frequency base", architecture.rope_freq_base);
     check_positive("RoPE scaling factor", architecture.rope_scaling.factor);
     check_positive("RoPE attention factor", architecture.rope_scaling.attention_factor);
+    check_positive("RoPE frequency base of blocks with a window", architecture.window.rope_freq_base);
+    check_positive("embedding multiplier", architecture.multipliers.embedding);
+    check_positive("residual multiplier", architecture.multipliers.residual);
+    check_positive("logit divisor", architecture.multipliers.logit_divisor);
     if (!std::isfinite(architecture.attention_scale))
         problems.add(fmt::format("attention scale: got {}; expected a finite number", architecture.attention_scale));
+}
+
+void check_experts(const Experts& experts, ProblemList& problems) {
+    if (experts.count == 0) return;
+    constexpr std::int32_t kMaxExperts = 1024, kMaxFeedForward = 1 << 24;  // LLAMA_MAX_EXPERTS
+    check_range("experts", experts.count, 1, kMaxExperts, problems);
+    check_range("experts for each token", experts.used, 1, std::max(experts.count, 1), problems);
+    check_range("width of an expert", experts.n_ff, 1, kMaxFeedForward, problems);
 }
 
 }  // namespace
@@ -51,12 +61,12 @@ bool Architecture::is_uniform() const {
     return std::ranges::all_of(layers, [this](const LayerGeometry& layer) { return layer == layers.front(); });
 }
 
-std::string supported_architectures() {
-    return fmt::format("{}", fmt::join(kSupported, ", "));
+bool Architecture::slides(std::int32_t layer) const {
+    return window.n_tokens > 0 && (window.full_every == 0 || (layer + 1) % window.full_every != 0);
 }
 
-bool is_supported_architecture(std::string_view name) {
-    return std::ranges::find(kSupported, name) != kSupported.end();
+bool Architecture::rotates(std::int32_t layer) const {
+    return features.no_rope_every == 0 || (layer + 1) % features.no_rope_every != 0;
 }
 
 void check_architecture(const Architecture& architecture, ProblemList& problems) {
@@ -75,7 +85,9 @@ void check_architecture(const Architecture& architecture, ProblemList& problems)
 
     for (std::int32_t i = 0; i < architecture.n_layer(); ++i)
         check_layer(i, architecture.layers[static_cast<std::size_t>(i)], problems);
-    if (architecture.name == "deci") return;
+    check_range("sliding window", architecture.window.n_tokens, 0, INT32_MAX, problems);
+    check_experts(architecture.experts, problems);
+    if (family_of(architecture).per_layer_counts) return;
     if (!architecture.is_uniform())
         problems.add(fmt::format("blocks differ in heads or width; {} has one geometry for all (deci may differ)",
                                  architecture.name));

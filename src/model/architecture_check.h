@@ -8,9 +8,6 @@ namespace plasticity {
 /// Blocks that stock llama.cpp has room for (LLAMA_MAX_LAYERS).
 inline constexpr std::int32_t kMaxLayers = 512;
 
-/// Whether this program runs the family at all.
-bool is_supported_architecture(std::string_view name);
-
 /// What must hold for every source: counts in range, heads a multiple of KV heads, finite numbers, uniform geometry
 /// outside deci. The upper bounds only keep later arithmetic far from overflow.
 void check_architecture(const Architecture& architecture, ProblemList& problems);

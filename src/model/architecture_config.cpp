@@ -7,8 +7,10 @@
 #include "model/architecture.h"
 #include "model/architecture_check.h"
 #include "model/config_fields.h"
+#include "model/family.h"
 
-// Field names and defaults: transformers, configuration_llama.py, configuration_qwen2.py and modeling_rope_utils.py.
+// Field names and defaults: transformers, configuration_llama.py and modeling_rope_utils.py; what differs from family
+// to family stands in families/.
 
 namespace plasticity {
 namespace {
@@ -16,32 +18,6 @@ namespace {
 /// YaRN's own factor on q·k, which ggml applies by itself; GGUF's attn_factor multiplies it.
 double yarn_attention_factor(double factor) {
     return 1.0 + 0.1 * std::log(factor);
-}
-
-/// The shortest decimal that reads back as the same float: 1e-05, not 9.999999747378752e-06.
-double shortest(float value) {
-    return std::stod(fmt::format("{}", value));
-}
-
-std::int32_t required_count(const nlohmann::json& config, std::string_view key, ProblemList& problems) {
-    std::int32_t value = 0;
-    attempt(problems, [&] {
-        const auto found = integer_field(config, key);
-        if (!found) throw Error(ErrorKind::kMalformed, fmt::format("{}: absent; expected an integer", key));
-        value = *found;
-    });
-    return value;
-}
-
-std::int32_t count_or(const nlohmann::json& config, std::string_view key, std::int32_t fallback,
-                      ProblemList& problems) {
-    attempt(problems, [&] { fallback = integer_field(config, key).value_or(fallback); });
-    return fallback;
-}
-
-float real_or(const nlohmann::json& config, std::string_view key, double fallback, ProblemList& problems) {
-    attempt(problems, [&] { fallback = real_field(config, key).value_or(fallback); });
-    return static_cast<float>(fallback);
 }
 
 RopeScaling read_yarn(const nlohmann::json& rope, const nlohmann::json& config, std::int32_t context_length) {
@@ -81,83 +57,97 @@ RopeScaling read_rope_scaling(const nlohmann::json& config, std::int32_t context
                 fmt::format("rope_scaling: got type \"{}\"; expected default, linear, yarn or llama3", type));
 }
 
-std::string read_model_type(const nlohmann::json& config) {
-    const std::string type = text_field(config, "model_type").value_or("");
-    if (type == "llama" || type == "qwen2") return type;
-    throw Error(
-        ErrorKind::kMalformed,
-        fmt::format("model_type: got \"{}\"; this program knows llama and qwen2 in Hugging Face folders", type));
+std::string_view activation_name(Activation activation) {
+    return activation == Activation::kGelu ? "gelu_pytorch_tanh" : "silu";
 }
 
-void refuse_other_graphs(const nlohmann::json& config, ProblemList& problems) {
-    attempt(problems, [&] {
-        if (const auto activation = text_field(config, "hidden_act").value_or("silu"); activation != "silu")
-            problems.add(fmt::format("hidden_act: got \"{}\"; expected silu", activation));
-    });
-    attempt(problems, [&] {
-        if (boolean_field(config, "use_sliding_window").value_or(false))
-            problems.add("use_sliding_window: sliding windows are not supported");
-    });
-    if (const nlohmann::json* types = field(config, "layer_types"); types && types->is_array())
-        for (const nlohmann::json& type : *types)
-            if (type != "full_attention") {
-                problems.add("layer_types: only full_attention is supported");
-                break;
-            }
-    if (const nlohmann::json* quantization = field(config, "quantization_config"))
-        attempt(problems, [&] {
-            problems.add(fmt::format("quantization_config: weights quantised by {} cannot be read; use the original",
-                                     text_field(*quantization, "quant_method").value_or("an unnamed method")));
+void refuse_windows(const ConfigReader& config) {
+    if (config.flag_or("use_sliding_window", false))
+        config.refuse("use_sliding_window: sliding windows are not supported in this family");
+    for (const std::string& type : config.texts("layer_types"))
+        if (type != "full_attention")
+            return config.refuse(fmt::format("layer_types: got \"{}\"; only full_attention is supported", type));
+}
+
+void refuse_other_graphs(const ConfigReader& config, const Family& family) {
+    const std::string_view expected = activation_name(family.features.activation);
+    if (const std::string got = config.text_or(family.activation_key, expected); got != expected)
+        config.refuse(fmt::format("{}: got \"{}\"; expected {}", family.activation_key, got, expected));
+    if (!family.has_windows) refuse_windows(config);
+    if (const nlohmann::json* quantization = field(config.json(), "quantization_config"))
+        attempt(config.problems(), [&] {
+            config.refuse(fmt::format("quantization_config: weights quantised by {} cannot be read; use the original",
+                                      text_field(*quantization, "quant_method").value_or("an unnamed method")));
         });
-    attempt(problems, [&] {
-        const nlohmann::json* rope = rope_fields(config);
-        const double rotated = real_field(rope ? *rope : config, "partial_rotary_factor")
-                                   .value_or(real_field(config, "partial_rotary_factor").value_or(1.0));
-        if (rotated != 1) problems.add(fmt::format("partial_rotary_factor: got {}; expected 1", rotated));
+    attempt(config.problems(), [&] {
+        const nlohmann::json* rope = rope_fields(config.json());
+        const double rotated = real_field(rope ? *rope : config.json(), "partial_rotary_factor")
+                                   .value_or(real_field(config.json(), "partial_rotary_factor").value_or(1.0));
+        if (rotated != 1) config.refuse(fmt::format("partial_rotary_factor: got {}; expected 1", rotated));
     });
 }
 
-}  // namespace
-
-Architecture architecture_from_config(const nlohmann::json& config) {
-    if (!config.is_object()) throw Error(ErrorKind::kMalformed, "config.json: expected an object");
-    Architecture architecture;
-    architecture.name = read_model_type(config);
-    ProblemList problems("config.json");
-
-    const std::int32_t n_layer = required_count(config, "num_hidden_layers", problems);
-    const std::int32_t n_head = required_count(config, "num_attention_heads", problems);
-    architecture.n_embd = required_count(config, "hidden_size", problems);
-    architecture.n_vocab = required_count(config, "vocab_size", problems);
-    architecture.context_length = count_or(config, "max_position_embeddings", 2048, problems);
-    if (!field(config, "head_dim") && n_head > 0 && architecture.n_embd % n_head != 0)
-        problems.add(fmt::format("hidden_size: got {}; expected a multiple of num_attention_heads {}, or a head_dim",
-                                 architecture.n_embd, n_head));
-    architecture.head_dim = count_or(config, "head_dim", n_head > 0 ? architecture.n_embd / n_head : 0, problems);
+void read_layers(const ConfigReader& config, Architecture& architecture) {
+    const std::int32_t n_layer = config.count("num_hidden_layers");
+    const std::int32_t n_head = config.count("num_attention_heads");
+    if (!config.contains("head_dim") && n_head > 0 && architecture.n_embd % n_head != 0)
+        config.refuse(fmt::format("hidden_size: got {}; expected a multiple of num_attention_heads {}, or a head_dim",
+                                  architecture.n_embd, n_head));
+    architecture.head_dim = config.count_or("head_dim", n_head > 0 ? architecture.n_embd / n_head : 0);
     architecture.n_rot = architecture.head_dim;
     if (n_layer >= 1 && n_layer <= kMaxLayers)
         architecture.layers.assign(static_cast<std::size_t>(n_layer),
                                    {.n_head = n_head,
-                                    .n_head_kv = count_or(config, "num_key_value_heads", n_head, problems),
-                                    .n_ff = required_count(config, "intermediate_size", problems)});
+                                    .n_head_kv = config.count_or("num_key_value_heads", n_head),
+                                    .n_ff = config.count("intermediate_size")});
     else
-        problems.add(fmt::format("num_hidden_layers: got {}; expected 1 to {}", n_layer, kMaxLayers));
-    architecture.rms_norm_epsilon = real_or(config, "rms_norm_eps", 1e-6, problems);
-    attempt(problems, [&] {
-        const nlohmann::json* rope = rope_fields(config);
-        const double usual = real_field(config, "rope_theta").value_or(10000.0);
+        config.refuse(fmt::format("num_hidden_layers: got {}; expected 1 to {}", n_layer, kMaxLayers));
+}
+
+void read_rope(const ConfigReader& config, Architecture& architecture) {
+    attempt(config.problems(), [&] {
+        const nlohmann::json* rope = rope_fields(config.json());
+        const double usual = real_field(config.json(), "rope_theta").value_or(10000.0);
         architecture.rope_freq_base =
             static_cast<float>(rope ? real_field(*rope, "rope_theta").value_or(usual) : usual);
     });
-    attempt(problems, [&] { architecture.rope_scaling = read_rope_scaling(config, architecture.context_length); });
-    attempt(problems,
-            [&] { architecture.tied_embeddings = boolean_field(config, "tie_word_embeddings").value_or(false); });
-    attempt(problems, [&] {
-        const std::filesystem::path origin = text_field(config, "_name_or_path").value_or("");
-        architecture.model_name = origin.filename().string();
-    });
+    attempt(config.problems(),
+            [&] { architecture.rope_scaling = read_rope_scaling(config.json(), architecture.context_length); });
     architecture.rope_layout = RopeLayout::kNeox;
-    refuse_other_graphs(config, problems);
+}
+
+void write_rope_scaling(const RopeScaling& scaling, nlohmann::json& config) {
+    if (scaling.kind == RopeScaling::Kind::kLinear)
+        config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", shortest_decimal(scaling.factor)}};
+    if (scaling.kind != RopeScaling::Kind::kYarn) return;
+    config["rope_scaling"] = {{"rope_type", "yarn"},
+                              {"factor", shortest_decimal(scaling.factor)},
+                              {"original_max_position_embeddings", scaling.original_context_length}};
+    if (scaling.attention_factor != 1)
+        config["rope_scaling"]["attention_factor"] = scaling.attention_factor * yarn_attention_factor(scaling.factor);
+}
+
+}  // namespace
+
+Architecture architecture_from_config(const nlohmann::json& json) {
+    if (!json.is_object()) throw Error(ErrorKind::kMalformed, "config.json: expected an object");
+    const Family& family = family_of_config(json);
+    ProblemList problems("config.json");
+    const ConfigReader config(json, problems);
+
+    Architecture architecture;
+    architecture.name = family.form;
+    architecture.features = family.features;
+    architecture.model_name = std::filesystem::path(config.text_or("_name_or_path", "")).filename().string();
+    architecture.n_embd = config.count("hidden_size");
+    architecture.n_vocab = config.count("vocab_size");
+    architecture.context_length = config.count_or("max_position_embeddings", 2048);
+    architecture.rms_norm_epsilon = config.real_or("rms_norm_eps", 1e-6);
+    architecture.tied_embeddings = config.flag_or("tie_word_embeddings", false);
+    read_layers(config, architecture);
+    read_rope(config, architecture);
+    refuse_other_graphs(config, family);
+    if (problems.empty() && family.read_config) family.read_config(config, architecture);
 
     if (problems.empty()) check_architecture(architecture, problems);
     problems.throw_if_any();
@@ -169,12 +159,12 @@ nlohmann::json config_from_architecture(const Architecture& architecture) {
         throw Error(ErrorKind::kUsage,
                     "export: blocks differ in heads or feed-forward width, which config.json cannot say; "
                     "keep this model as GGUF");
-    const bool is_qwen2 = architecture.name == "qwen2";
+    const Family& family = family_of(architecture);
     const LayerGeometry& layer = architecture.layers.front();
     nlohmann::json config{
-        {"architectures", {is_qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM"}},
-        {"model_type", is_qwen2 ? "qwen2" : "llama"},
-        {"hidden_act", "silu"},
+        {"architectures", {family.hf_class}},
+        {"model_type", family.model_type},
+        {family.activation_key, activation_name(architecture.features.activation)},
         {"hidden_size", architecture.n_embd},
         {"intermediate_size", layer.n_ff},
         {"num_hidden_layers", architecture.n_layer()},
@@ -182,26 +172,15 @@ nlohmann::json config_from_architecture(const Architecture& architecture) {
         {"num_key_value_heads", layer.n_head_kv},
         {"head_dim", architecture.head_dim},
         {"max_position_embeddings", architecture.context_length},
-        {"rms_norm_eps", shortest(architecture.rms_norm_epsilon)},
-        {"rope_theta", shortest(architecture.rope_freq_base)},
+        {"rms_norm_eps", shortest_decimal(architecture.rms_norm_epsilon)},
+        {"rope_theta", shortest_decimal(architecture.rope_freq_base)},
         {"rope_scaling", nullptr},
         {"tie_word_embeddings", architecture.tied_embeddings},
         {"vocab_size", architecture.n_vocab},
         {"use_cache", true},
     };
-    if (!is_qwen2) config.update({{"attention_bias", false}, {"mlp_bias", false}});
-
-    const RopeScaling& scaling = architecture.rope_scaling;
-    if (scaling.kind == RopeScaling::Kind::kLinear)
-        config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", shortest(scaling.factor)}};
-    if (scaling.kind == RopeScaling::Kind::kYarn) {
-        config["rope_scaling"] = {{"rope_type", "yarn"},
-                                  {"factor", shortest(scaling.factor)},
-                                  {"original_max_position_embeddings", scaling.original_context_length}};
-        if (scaling.attention_factor != 1)
-            config["rope_scaling"]["attention_factor"] =
-                scaling.attention_factor * yarn_attention_factor(scaling.factor);
-    }
+    write_rope_scaling(architecture.rope_scaling, config);
+    if (family.write_config) family.write_config(architecture, config);
     return config;
 }
 

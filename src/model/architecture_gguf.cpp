@@ -2,57 +2,16 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "model/architecture.h"
 #include "model/architecture_check.h"
+#include "model/family.h"
 
-// Keys and defaults: llama.cpp, src/llama-model.cpp (load_hparams) and src/models/{llama,qwen2,deci}.cpp.
+// Keys and defaults that all families share: llama.cpp, src/llama-model.cpp (load_hparams).
 
 namespace plasticity {
 namespace {
-
-std::int32_t to_int32(std::string_view key, std::int64_t value) {
-    if (value < std::numeric_limits<std::int32_t>::min() || value > std::numeric_limits<std::int32_t>::max())
-        throw Error(ErrorKind::kMalformed, fmt::format("{}: got {}, which no model can have", key, value));
-    return static_cast<std::int32_t>(value);
-}
-
-/// `<arch>.*` keys of one file; what cannot be read becomes a problem and the fallback.
-class ArchitectureKeys {
-public:
-    ArchitectureKeys(const GgufMetadata& metadata, std::string prefix, ProblemList& problems)
-        : metadata_(metadata), prefix_(std::move(prefix)), problems_(problems) {}
-
-    std::string key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
-    bool contains(std::string_view name) const { return metadata_.contains(key(name)); }
-
-    std::int32_t count(std::string_view name) const {
-        std::int32_t value = 0;
-        attempt(problems_, [&] { value = to_int32(key(name), metadata_.integer(key(name))); });
-        return value;
-    }
-    std::int32_t count_or(std::string_view name, std::int32_t fallback) const {
-        return contains(name) ? count(name) : fallback;
-    }
-    float real_or(std::string_view name, double fallback) const {
-        double value = fallback;
-        attempt(problems_, [&] { value = metadata_.real_or(key(name), fallback); });
-        return static_cast<float>(value);
-    }
-    std::vector<std::int32_t> per_layer(std::string_view name, std::size_t n_layer) const {
-        std::vector<std::int32_t> counts(n_layer, 0);
-        attempt(problems_, [&] {
-            const std::vector<std::int64_t> values = metadata_.integers_per_layer(key(name), n_layer);
-            for (std::size_t i = 0; i < n_layer; ++i) counts[i] = to_int32(key(name), values.at(i));
-        });
-        return counts;
-    }
-
-private:
-    const GgufMetadata& metadata_;
-    std::string prefix_;
-    ProblemList& problems_;
-};
 
 std::vector<LayerGeometry> read_layers(const ArchitectureKeys& keys, std::int32_t n_layer) {
     const auto n = static_cast<std::size_t>(n_layer);
@@ -83,8 +42,7 @@ std::int32_t read_head_dim(const ArchitectureKeys& keys, const Architecture& arc
 }
 
 // The stock loader of these families reads no YaRN betas and no attention scale, so neither does this one.
-RopeScaling read_rope_scaling(const ArchitectureKeys& keys, const GgufMetadata& metadata,
-                              const Architecture& architecture, ProblemList& problems) {
+RopeScaling read_rope_scaling(const ArchitectureKeys& keys, const Architecture& architecture, ProblemList& problems) {
     RopeScaling scaling;
     scaling.factor = keys.contains("rope.scaling.factor") ? keys.real_or("rope.scaling.factor", 1)
                                                           : keys.real_or("rope.scale_linear", 1);
@@ -93,8 +51,7 @@ RopeScaling read_rope_scaling(const ArchitectureKeys& keys, const GgufMetadata& 
     scaling.original_context_length =
         keys.count_or("rope.scaling.original_context_length", architecture.context_length);
 
-    std::string type = "linear";
-    attempt(problems, [&] { type = metadata.text_or(keys.key("rope.scaling.type"), type); });
+    const std::string type = keys.text_or("rope.scaling.type", "linear");
     if (type == "yarn")
         scaling.kind = RopeScaling::Kind::kYarn;
     else if (type == "linear")
@@ -118,21 +75,30 @@ std::int32_t read_vocabulary(const ArchitectureKeys& keys, const GgufMetadata& m
     return n_vocab;
 }
 
-void refuse_other_graphs(const ArchitectureKeys& keys, ProblemList& problems) {
-    if (keys.count_or("expert_count", 0) > 0)
-        problems.add(fmt::format("{}: mixtures of experts are not supported", keys.key("expert_count")));
+const Family& known_family(const std::string& name) {
+    if (const Family* family = family_of_gguf(name)) return *family;
+    throw Error(ErrorKind::kMalformed, fmt::format("general.architecture: got \"{}\"; this program knows {}", name,
+                                                   supported_architectures()));
+}
+
+void write_rope_scaling(const RopeScaling& scaling, const ArchitectureKeyWriter& keys) {
+    if (scaling.kind == RopeScaling::Kind::kNone) return;
+    keys.set("rope.scaling.type", std::string(scaling.kind == RopeScaling::Kind::kYarn ? "yarn" : "linear"));
+    keys.set("rope.scaling.factor", scaling.factor);
+    if (scaling.attention_factor != 1) keys.set("rope.scaling.attn_factor", scaling.attention_factor);
+    if (scaling.original_context_length > 0)
+        keys.set_count("rope.scaling.original_context_length", scaling.original_context_length);
 }
 
 }  // namespace
 
 Architecture architecture_from_gguf(const GgufMetadata& metadata, bool has_output_weight) {
-    Architecture architecture;
-    architecture.name = metadata.text("general.architecture");
-    if (!is_supported_architecture(architecture.name))
-        throw Error(ErrorKind::kMalformed, fmt::format("general.architecture: got \"{}\"; this program knows {}",
-                                                       architecture.name, supported_architectures()));
+    const Family& family = known_family(metadata.text("general.architecture"));
     ProblemList problems("metadata");
-    const ArchitectureKeys keys(metadata, architecture.name, problems);
+    const ArchitectureKeys keys(metadata, std::string(family.gguf), problems);
+    Architecture architecture;
+    architecture.name = family.form;
+    architecture.features = family.features;
 
     const std::int32_t n_layer = keys.count("block_count");
     if (n_layer < 1 || n_layer > kMaxLayers) {
@@ -146,14 +112,14 @@ Architecture architecture_from_gguf(const GgufMetadata& metadata, bool has_outpu
     architecture.layers = read_layers(keys, n_layer);
     architecture.head_dim = read_head_dim(keys, architecture, problems);
     architecture.n_rot = keys.count_or("rope.dimension_count", architecture.head_dim);
-    attempt(problems, [&] {
-        architecture.rms_norm_epsilon = static_cast<float>(metadata.real(keys.key("attention.layer_norm_rms_epsilon")));
-    });
+    architecture.rms_norm_epsilon = keys.real("attention.layer_norm_rms_epsilon");
     architecture.rope_freq_base = keys.real_or("rope.freq_base", 10000.0);
-    architecture.rope_scaling = read_rope_scaling(keys, metadata, architecture, problems);
-    architecture.rope_layout = architecture.name == "qwen2" ? RopeLayout::kNeox : RopeLayout::kNorm;
+    architecture.rope_scaling = read_rope_scaling(keys, architecture, problems);
+    architecture.rope_layout = family.gguf_rope_layout;
     architecture.tied_embeddings = !has_output_weight;
-    refuse_other_graphs(keys, problems);
+    if (family.read_keys) family.read_keys(keys, architecture);
+    if (keys.count_or("expert_count", 0) != architecture.experts.count)
+        problems.add(fmt::format("{}: mixtures of experts are not supported in this family", keys.key("expert_count")));
 
     check_architecture(architecture, problems);
     problems.throw_if_any();
@@ -161,40 +127,31 @@ Architecture architecture_from_gguf(const GgufMetadata& metadata, bool has_outpu
 }
 
 void write_architecture(const Architecture& architecture, GgufMetadata& metadata) {
-    const auto set = [&](std::string_view name, GgufValue value) {
-        metadata.set(fmt::format("{}.{}", architecture.name, name), std::move(value));
-    };
-    const auto set_count = [&](std::string_view name, std::int32_t value) {
-        set(name, static_cast<std::uint32_t>(value));
-    };
-    // deci's loader takes arrays, one entry a block; the others' take one number for all.
+    const Family& family = family_of(architecture);
+    const ArchitectureKeyWriter keys(metadata, architecture.name);
+    // Some loaders take arrays, one entry a block; the others' take one number for all.
     const auto set_per_layer = [&](std::string_view name, std::int32_t LayerGeometry::* member) {
-        if (architecture.name != "deci") return set_count(name, architecture.layers.front().*member);
+        if (!family.per_layer_counts) return keys.set_count(name, architecture.layers.front().*member);
         std::vector<std::int32_t> values;
         for (const LayerGeometry& layer : architecture.layers) values.push_back(layer.*member);
-        set(name, GgufArray(std::move(values)));
+        keys.set(name, GgufArray(std::move(values)));
     };
 
-    set_count("block_count", architecture.n_layer());
-    set_count("context_length", architecture.context_length);
-    set_count("embedding_length", architecture.n_embd);
+    keys.set_count("block_count", architecture.n_layer());
+    keys.set_count("context_length", architecture.context_length);
+    keys.set_count("embedding_length", architecture.n_embd);
     set_per_layer("feed_forward_length", &LayerGeometry::n_ff);
     set_per_layer("attention.head_count", &LayerGeometry::n_head);
     set_per_layer("attention.head_count_kv", &LayerGeometry::n_head_kv);
-    set_count("attention.key_length", architecture.head_dim);
-    set_count("attention.value_length", architecture.head_dim);
-    set("attention.layer_norm_rms_epsilon", architecture.rms_norm_epsilon);
-    set("rope.freq_base", architecture.rope_freq_base);
-    set_count("rope.dimension_count", architecture.n_rot);
-    set_count("vocab_size", architecture.n_vocab);
+    keys.set_count("attention.key_length", architecture.head_dim);
+    keys.set_count("attention.value_length", architecture.head_dim);
+    keys.set("attention.layer_norm_rms_epsilon", architecture.rms_norm_epsilon);
+    keys.set("rope.freq_base", architecture.rope_freq_base);
+    keys.set_count("rope.dimension_count", architecture.n_rot);
+    keys.set_count("vocab_size", architecture.n_vocab);
 
-    const RopeScaling& scaling = architecture.rope_scaling;
-    if (scaling.kind == RopeScaling::Kind::kNone) return;
-    set("rope.scaling.type", std::string(scaling.kind == RopeScaling::Kind::kYarn ? "yarn" : "linear"));
-    set("rope.scaling.factor", scaling.factor);
-    if (scaling.attention_factor != 1) set("rope.scaling.attn_factor", scaling.attention_factor);
-    if (scaling.original_context_length > 0)
-        set_count("rope.scaling.original_context_length", scaling.original_context_length);
+    write_rope_scaling(architecture.rope_scaling, keys);
+    if (family.write_keys) family.write_keys(architecture, keys);
 }
 
 }  // namespace plasticity

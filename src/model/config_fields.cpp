@@ -59,7 +59,10 @@ const nlohmann::json* rope_fields(const nlohmann::json& config) {
     for (const std::string_view key : {"rope_parameters", "rope_scaling"})
         if (const nlohmann::json* rope = field(config, key)) {
             if (!rope->is_object()) refuse(key, *rope, "an object");
-            return rope;
+            const nlohmann::json* of_full_blocks = field(*rope, "full_attention");
+            if (!of_full_blocks) return rope;
+            if (!of_full_blocks->is_object()) refuse("full_attention", *of_full_blocks, "an object");
+            return of_full_blocks;
         }
     return nullptr;
 }
@@ -67,6 +70,10 @@ const nlohmann::json* rope_fields(const nlohmann::json& config) {
 std::string rope_type_of(const nlohmann::json& rope) {
     if (const auto type = text_field(rope, "rope_type")) return *type;
     return text_field(rope, "type").value_or("default");
+}
+
+double shortest_decimal(float value) {
+    return std::stod(fmt::format("{}", value));
 }
 
 }  // namespace plasticity

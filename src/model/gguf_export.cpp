@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "io/gguf_writer.h"
+#include "model/stock_form.h"
 #include "model/tensor_stream.h"
 
 namespace plasticity {
@@ -34,10 +35,9 @@ const MatrixType& matrix_type_of(std::string_view option) {
 
 Architecture stock_architecture(const Model& model) {
     Architecture architecture = model.architecture();
-    const LayerGeometry& layer = architecture.layers.front();
-    if (architecture.name == "qwen2" && layer.n_head * architecture.head_dim != architecture.n_embd)
-        architecture.name = "deci";
-    architecture.rope_layout = architecture.name == "qwen2" ? RopeLayout::kNeox : RopeLayout::kNorm;
+    const StockForm form = stock_form(architecture, architecture);
+    architecture.name = form.architecture;
+    architecture.rope_layout = form.rope_layout;
     return architecture;
 }
 
@@ -57,8 +57,8 @@ GgufLayout lay_out(const Model& model, const Architecture& architecture, const M
     for (const ModelTensor& tensor : model.tensors())
         layout.tensors.push_back({.name = tensor.name,
                                   .type = type_in_file(tensor, matrices),
-                                  .n_dims = tensor.is_vector ? 1 : 2,
-                                  .dims = {tensor.cols, tensor.rows, 1, 1}});
+                                  .n_dims = tensor.n_dims(),
+                                  .dims = {tensor.cols, tensor.rows / tensor.n_matrices, tensor.n_matrices, 1}});
     if (std::ranges::any_of(layout.tensors, ggml_is_quantized, &GgufTensorSpec::type))
         layout.metadata.set("general.quantization_version", std::uint32_t{GGML_QNT_VERSION});
     return layout;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "io/safetensors_writer.h"
+#include "model/family.h"
 #include "model/rope_factors.h"
 #include "model/staged_folder.h"
 #include "model/tensor_stream.h"
@@ -37,20 +38,28 @@ const Dtype& dtype_of(std::string_view option) {
 
 using Shard = std::vector<const ModelTensor*>;
 
-SafetensorsSpec spec_of(const ModelTensor& tensor, const Dtype& dtype) {
-    SafetensorsSpec spec{.name = hf_name(tensor.id), .dtype = std::string(dtype.safetensors), .shape = {}};
+/// How weights are stored in the folder.
+struct FolderForm {
+    const Dtype& dtype;
+    const Family& family;
+};
+
+SafetensorsSpec spec_of(const ModelTensor& tensor, const FolderForm& form) {
+    SafetensorsSpec spec{.name = hf_name(tensor.id, form.family.hf_spellings),
+                         .dtype = std::string(form.dtype.safetensors),
+                         .shape = {}};
     if (!tensor.is_vector) spec.shape.push_back(tensor.rows);
     spec.shape.push_back(tensor.cols);
     return spec;
 }
 
 /// In the model's order, each shard as full as it gets. RoPE frequencies stand in config.json instead.
-std::vector<Shard> split_into_shards(const Model& model, const HfExportOptions& options, const Dtype& dtype) {
+std::vector<Shard> split_into_shards(const Model& model, const HfExportOptions& options, const FolderForm& form) {
     std::vector<Shard> shards(1);
     std::uint64_t filled = 0;
     for (const ModelTensor& tensor : model.tensors()) {
         if (tensor.id.role == TensorRole::kRopeFrequencies) continue;
-        const std::uint64_t bytes = spec_of(tensor, dtype).bytes();
+        const std::uint64_t bytes = spec_of(tensor, form).bytes();
         if (filled > 0 && filled + bytes > options.shard_bytes) {
             shards.emplace_back();
             filled = 0;
@@ -82,12 +91,29 @@ bool has_qkv_biases(const Model& model) {
     return std::ranges::any_of(model.tensors(), [](const ModelTensor& tensor) { return tensor.id.is_bias; });
 }
 
-/// Of the two families of config.json, qwen2 has biases on queries, keys and values, and llama has none.
-nlohmann::json make_config(const Model& model, const Dtype& dtype) {
+/// The family whose config.json describes the model: of llama and qwen2, the one has no biases on queries, keys and
+/// values, the other has.
+const Family& exported_family(const Model& model) {
+    const Family& own = family_of(model.architecture());
+    if (model.architecture().experts.count > 0)
+        throw Error(ErrorKind::kUsage, fmt::format("export: experts of a {} are not taken apart for a folder; keep "
+                                                   "this model as GGUF",
+                                                   own.name));
+    const bool is_biased = has_qkv_biases(model);
+    const std::string_view type = is_biased                 ? own.biased_export_type
+                                  : own.export_type.empty() ? own.model_type
+                                                            : own.export_type;
+    if (const Family* family = family_of_model_type(type)) return *family;
+    throw Error(ErrorKind::kUsage, fmt::format("export: config.json has no way to describe a {}{}; keep this model as "
+                                               "GGUF",
+                                               own.name, is_biased ? " with biases" : ""));
+}
+
+nlohmann::json make_config(const Model& model, const FolderForm& form) {
     Architecture architecture = model.architecture();
-    architecture.name = has_qkv_biases(model) ? "qwen2" : "llama";
+    architecture.name = form.family.form;
     nlohmann::json config = config_from_architecture(architecture);
-    config["torch_dtype"] = dtype.torch;
+    config["torch_dtype"] = form.dtype.torch;
     config["_name_or_path"] = architecture.model_name;
 
     const ModelTensor* frequencies = model.find({TensorRole::kRopeFrequencies});
@@ -124,25 +150,28 @@ void write_texts(const Model& model, nlohmann::json config, const std::filesyste
     write("config.json", config.dump(2) + "\n");
 }
 
-void write_shard(const Model& model, const Shard& shard, const Dtype& dtype, const std::filesystem::path& path,
+void write_shard(const Model& model, const Shard& shard, const FolderForm& form, const std::filesystem::path& path,
                  Progress& progress) {
     std::vector<SafetensorsSpec> specs;
-    for (const ModelTensor* tensor : shard) specs.push_back(spec_of(*tensor, dtype));
+    for (const ModelTensor* tensor : shard) specs.push_back(spec_of(*tensor, form));
     SafetensorsWriter writer(path, std::move(specs), Overwrite::kRefuse);
-    const TensorForm form{.type = dtype.type, .rope_layout = RopeLayout::kNeox};
-    for (const ModelTensor* tensor : shard)
-        stream_tensor(model, *tensor, form, [&](std::span<const std::byte> tile) { writer.write(tile); }, progress);
+    for (const ModelTensor* tensor : shard) {
+        const bool is_offset = form.family.norms_are_offsets && is_norm(tensor->id.role);
+        const TensorForm wanted{
+            .type = form.dtype.type, .rope_layout = RopeLayout::kNeox, .added = is_offset ? -1.0f : 0.0f};
+        stream_tensor(model, *tensor, wanted, [&](std::span<const std::byte> tile) { writer.write(tile); }, progress);
+    }
     writer.finish();
 }
 
-void write_index(const std::vector<Shard>& shards, const Dtype& dtype, const std::filesystem::path& folder) {
+void write_index(const std::vector<Shard>& shards, const FolderForm& form, const std::filesystem::path& folder) {
     if (shards.size() == 1) return;
     std::uint64_t total_bytes = 0;
     nlohmann::json weight_map = nlohmann::json::object();
     for (std::size_t i = 0; i < shards.size(); ++i)
         for (const ModelTensor* tensor : shards[i]) {
-            total_bytes += spec_of(*tensor, dtype).bytes();
-            weight_map[hf_name(tensor->id)] = shard_name(i, shards.size());
+            total_bytes += spec_of(*tensor, form).bytes();
+            weight_map[hf_name(tensor->id, form.family.hf_spellings)] = shard_name(i, shards.size());
         }
     const nlohmann::json index{{"metadata", {{"total_size", total_bytes}}}, {"weight_map", weight_map}};
     write_text_file(folder / "model.safetensors.index.json", index.dump(2) + "\n", Overwrite::kRefuse);
@@ -172,8 +201,9 @@ std::uint64_t elements_of(const std::vector<Shard>& shards) {
 void export_hf(const Model& model, const HfExportOptions& options, Progress& progress) {
     const Dtype& dtype = dtype_of(options.dtype);
     require_no_source_in(options.folder, model);
-    const nlohmann::json config = make_config(model, dtype);
-    const std::vector<Shard> shards = split_into_shards(model, options, dtype);
+    const FolderForm form{.dtype = dtype, .family = exported_family(model)};
+    const nlohmann::json config = make_config(model, form);
+    const std::vector<Shard> shards = split_into_shards(model, options, form);
     const std::uint64_t elements = elements_of(shards);
 
     StagedFolder folder(options.folder, options.overwrite, is_name_of_export);
@@ -182,8 +212,8 @@ void export_hf(const Model& model, const HfExportOptions& options, Progress& pro
 
     progress.begin("export", elements, "weights");
     for (std::size_t i = 0; i < shards.size(); ++i)
-        write_shard(model, shards[i], dtype, folder.path() / shard_name(i, shards.size()), progress);
-    write_index(shards, dtype, folder.path());
+        write_shard(model, shards[i], form, folder.path() / shard_name(i, shards.size()), progress);
+    write_index(shards, form, folder.path());
     model.require_unchanged();
     folder.commit();
     progress.end();

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include "io/strict_json.h"
 #include "model/attempt.h"
 #include "model/config_fields.h"
+#include "model/hf_tensors.h"
 #include "model/rope_factors.h"
 #include "model/tensor_check.h"
 #include "model/tokenizer_check.h"
@@ -23,20 +23,6 @@
 
 namespace plasticity {
 namespace {
-
-/// Where a weight lies, or the values themselves where they follow from config.json.
-struct Stored {
-    std::size_t shard = 0;
-    const SafetensorsEntry* entry = nullptr;
-    std::vector<float> computed;
-};
-
-std::optional<ggml_type> type_of_dtype(std::string_view dtype) {
-    if (dtype == "F32") return GGML_TYPE_F32;
-    if (dtype == "F16") return GGML_TYPE_F16;
-    if (dtype == "BF16") return GGML_TYPE_BF16;
-    return std::nullopt;
-}
 
 nlohmann::json read_config(const std::filesystem::path& path) {
     constexpr std::uint64_t kMaxBytes = 16 << 20;
@@ -52,19 +38,18 @@ public:
         open_shards(index);
 
         ProblemList problems(folder.string());
+        const Family* family = nullptr;
+        bool is_described = false;
+        attempt(problems, [&] {
+            family = &family_of_config(config);
+            architecture_ = architecture_from_config(config);
+            is_described = true;
+        });
+        weights_ = HfTensors(family, is_described ? &architecture_ : nullptr);
         for (std::size_t shard = 0; shard < shards_.size(); ++shard) collect_tensors(shard, index, problems);
         check_index(index, problems);
-        attempt(problems, [&] {
-            architecture_ = architecture_from_config(config);
-            settle_output(config);
-            add_rope_frequencies(config);
-            check_tensors(architecture_, tensors_, problems);
-            // Only a vocabulary that the weights bear out: config.json alone must not choose how much memory it takes.
-            const ModelTensor* embedding = find({TensorRole::kTokenEmbedding});
-            if (!has_tokenizer() || !embedding || embedding->rows != architecture_.n_vocab) return;
-            tokenizer_ = read_hf_tokenizer(folder, architecture_.n_vocab);
-            check_tokenizer(tokenizer_, problems);
-        });
+        weights_.join_experts(problems);
+        if (is_described) attempt(problems, [&] { check_weights(config, problems); });
         problems.throw_if_any();
         sort_tensors(tensors_);
         name_model();
@@ -72,18 +57,19 @@ public:
 
     void read_rows(const ModelTensor& tensor, std::int64_t first_row, std::int64_t n_rows,
                    std::span<std::byte> out) const override {
-        const auto stored = stored_.find(tensor.name);
-        const bool fits = stored != stored_.end() && first_row >= 0 && n_rows >= 0 &&
-                          first_row <= tensor.rows - n_rows &&
+        const bool fits = find(tensor.id) && first_row >= 0 && n_rows >= 0 && first_row <= tensor.rows - n_rows &&
                           out.size() == tensor.row_bytes() * static_cast<std::uint64_t>(n_rows);
         if (!fits)
             throw Error(ErrorKind::kInternal,
                         fmt::format("{}: asked for rows {} + {} of {}", tensor.name, first_row, n_rows, tensor.rows));
-        const auto& [shard, entry, computed] = stored->second;
-        if (entry)
-            shards_[shard].read(*entry, tensor.row_bytes() * static_cast<std::uint64_t>(first_row), out);
-        else if (n_rows > 0)
-            std::memcpy(out.data(), computed.data(), out.size());
+        if (n_rows == 0) return;
+        const HfSource& source = weights_.source(tensor.name);
+        if (source.is_offset_from_one)
+            read_offset(source, out);
+        else if (source.parts.empty())
+            std::memcpy(out.data(), source.computed.data(), out.size());
+        else
+            read_parts(source, tensor.row_bytes(), {first_row, first_row + n_rows}, out);
     }
 
     void require_unchanged() const override {
@@ -117,31 +103,56 @@ private:
                     continue;
                 }
             }
-            collect_tensor(shard, entry, problems);
+            weights_.add(shard, entry, problems);
         }
     }
 
-    void collect_tensor(std::size_t shard, const SafetensorsEntry& entry, ProblemList& problems) {
-        if (entry.name.ends_with("rotary_emb.inv_freq"))
-            return;  // a buffer of old checkpoints; config.json says the same
-        const std::optional<TensorId> id = parse_hf_name(entry.name);
-        const std::optional<ggml_type> type = type_of_dtype(entry.dtype);
-        if (!id)
-            problems.add(fmt::format("{}: unknown tensor; is this a model of another family?", printable(entry.name)));
-        else if (!type)
-            problems.add(fmt::format("{}: got dtype {}; expected BF16, F16 or F32", entry.name, entry.dtype));
-        else if (entry.shape.empty() || entry.shape.size() > 2)
-            problems.add(fmt::format("{}: got {} dimensions; expected one or two", entry.name, entry.shape.size()));
-        else {
-            const bool is_vector = entry.shape.size() == 1;
-            tensors_.push_back({.id = *id,
-                                .name = gguf_name(*id),
-                                .type = *type,
-                                .rows = is_vector ? 1 : entry.shape.front(),
-                                .cols = entry.shape.back(),
-                                .is_vector = is_vector});
-            stored_[tensors_.back().name] = {.shard = shard, .entry = &entry, .computed = {}};
+    struct RowRange {
+        std::int64_t begin;
+        std::int64_t end;
+    };
+
+    void read_parts(const HfSource& source, std::uint64_t row_bytes, RowRange wanted, std::span<std::byte> out) const {
+        std::int64_t part_begin = 0;
+        for (const HfRows& part : source.parts) {
+            const std::int64_t begin = std::max(wanted.begin, part_begin);
+            const std::int64_t end = std::min(wanted.end, part_begin + part.n_rows);
+            const auto bytes_of = [&](std::int64_t rows) { return row_bytes * static_cast<std::uint64_t>(rows); };
+            if (begin < end)
+                shards_[part.shard].read(*part.entry, bytes_of(part.first_row + begin - part_begin),
+                                         out.subspan(bytes_of(begin - wanted.begin), bytes_of(end - begin)));
+            part_begin += part.n_rows;
         }
+    }
+
+    /// One vector of F32, from whatever is stored.
+    void read_offset(const HfSource& source, std::span<std::byte> out) const {
+        const HfRows& part = source.parts.front();
+        const ggml_type type = type_of_dtype(part.entry->dtype).value_or(GGML_TYPE_F32);
+        const std::size_t n = out.size() / sizeof(float);
+        std::vector<std::byte> stored(ggml_row_size(type, static_cast<std::int64_t>(n)));
+        shards_[part.shard].read(*part.entry, 0, stored);
+        std::vector<float> values(n);
+        if (type == GGML_TYPE_F32)
+            std::memcpy(values.data(), stored.data(), stored.size());
+        else
+            ggml_get_type_traits(type)->to_float(stored.data(), values.data(), static_cast<std::int64_t>(n));
+        for (float& value : values) value += 1.0f;
+        std::memcpy(out.data(), values.data(), out.size());
+    }
+
+    void check_weights(const nlohmann::json& config, ProblemList& problems) {
+        if (const std::optional<Llama3Rope> rope = llama3_rope_from_config(config))
+            weights_.add_computed(TensorRole::kRopeFrequencies,
+                                  rope_frequency_factors(*rope, architecture_.rope_freq_base, architecture_.n_rot));
+        tensors_ = weights_.tensors();
+        settle_output(config);
+        check_tensors(architecture_, tensors_, problems);
+        // Only a vocabulary that the weights bear out: config.json alone must not choose how much memory it takes.
+        const ModelTensor* embedding = find({TensorRole::kTokenEmbedding});
+        if (!has_tokenizer() || !embedding || embedding->rows != architecture_.n_vocab) return;
+        tokenizer_ = read_hf_tokenizer(path_, architecture_.n_vocab);
+        check_tokenizer(tokenizer_, problems);
     }
 
     void check_index(const ShardIndex& index, ProblemList& problems) const {
@@ -153,25 +164,11 @@ private:
 
     // transformers ignores a stored lm_head where config.json ties it to the embedding; so does this.
     void settle_output(const nlohmann::json& config) {
-        const std::string output = gguf_name({TensorRole::kOutput});
-        if (architecture_.tied_embeddings) {
-            std::erase_if(tensors_, [](const ModelTensor& tensor) { return tensor.id.role == TensorRole::kOutput; });
-            stored_.erase(output);
-        } else if (!field(config, "tie_word_embeddings")) {
-            architecture_.tied_embeddings = !stored_.contains(output);
-        }
-    }
-
-    void add_rope_frequencies(const nlohmann::json& config) {
-        const std::optional<Llama3Rope> rope = llama3_rope_from_config(config);
-        if (!rope) return;
-        std::vector<float> factors = rope_frequency_factors(*rope, architecture_.rope_freq_base, architecture_.n_rot);
-        tensors_.push_back({.id = {TensorRole::kRopeFrequencies},
-                            .name = gguf_name({TensorRole::kRopeFrequencies}),
-                            .type = GGML_TYPE_F32,
-                            .cols = std::ssize(factors),
-                            .is_vector = true});
-        stored_[tensors_.back().name].computed = std::move(factors);
+        const auto is_output = [](const ModelTensor& tensor) { return tensor.id.role == TensorRole::kOutput; };
+        if (architecture_.tied_embeddings)
+            std::erase_if(tensors_, is_output);
+        else if (!field(config, "tie_word_embeddings"))
+            architecture_.tied_embeddings = std::ranges::none_of(tensors_, is_output);
     }
 
     bool has_tokenizer() const { return std::filesystem::exists(path_ / "tokenizer.json"); }
@@ -184,7 +181,7 @@ private:
     }
 
     std::vector<SafetensorsReader> shards_;
-    std::map<std::string, Stored, std::less<>> stored_;
+    HfTensors weights_{nullptr, nullptr};
 };
 
 }  // namespace

@@ -17,7 +17,8 @@
 
 namespace plasticity {
 
-/// A weight as its source stores it: `rows` × `cols`, row-major; vectors have one row.
+/// A weight as its source stores it: `rows` × `cols`, row-major; vectors have one row. Where the source stores several
+/// in one tensor, each is a weight of its own here.
 struct ModelTensor {
     TensorId id;
     std::string name;  ///< GGUF's name, whatever the source calls it
@@ -25,7 +26,10 @@ struct ModelTensor {
     std::int64_t rows = 1;
     std::int64_t cols = 1;
     bool is_vector = false;
+    std::int64_t n_matrices = 1;  ///< experts, whose matrices lie behind one another along the rows
 
+    /// As GGUF stores it, outermost last.
+    int n_dims() const { return is_vector ? 1 : n_matrices > 1 ? 3 : 2; }
     std::uint64_t row_bytes() const { return ggml_row_size(type, cols); }
     std::uint64_t bytes() const { return row_bytes() * static_cast<std::uint64_t>(rows); }
 };

@@ -15,6 +15,7 @@ struct ExpectedTensor {
     TensorId id;
     std::int64_t rows = 1;
     std::int64_t cols = 1;
+    std::int64_t n_matrices = 1;
     bool is_vector = false;
     bool is_required = true;
 };
@@ -41,13 +42,30 @@ void expect_block(const Architecture& architecture, int layer, std::vector<Expec
         vector(TensorRole::kAttentionNorm, n_embd);
         matrix(TensorRole::kQuery, q_rows, n_embd);
         matrix(TensorRole::kKey, kv_rows, n_embd);
+        if (architecture.features.query_key_norms) {
+            vector(TensorRole::kQueryNorm, architecture.head_dim);
+            vector(TensorRole::kKeyNorm, architecture.head_dim);
+        }
         matrix(TensorRole::kValue, kv_rows, n_embd);
         matrix(TensorRole::kAttentionOutput, n_embd, q_rows);
         vector(TensorRole::kQuery, q_rows, true);
         vector(TensorRole::kKey, kv_rows, true);
         vector(TensorRole::kValue, kv_rows, true);
+        if (architecture.features.post_norms) vector(TensorRole::kAttentionPostNorm, n_embd);
     }
     vector(TensorRole::kFeedForwardNorm, n_embd);
+    if (architecture.features.post_norms) vector(TensorRole::kFeedForwardPostNorm, n_embd);
+    if (const Experts& experts = architecture.experts; experts.count > 0) {
+        const auto stack = [&](TensorRole role, std::int64_t rows, std::int64_t cols) {
+            expected.push_back(
+                {.id = {role, layer}, .rows = experts.count * rows, .cols = cols, .n_matrices = experts.count});
+        };
+        matrix(TensorRole::kRouter, experts.count, n_embd);
+        stack(TensorRole::kExpertGates, experts.n_ff, n_embd);
+        stack(TensorRole::kExpertUps, experts.n_ff, n_embd);
+        stack(TensorRole::kExpertDowns, n_embd, experts.n_ff);
+        return;
+    }
     matrix(TensorRole::kGate, geometry.n_ff, n_embd);
     matrix(TensorRole::kUp, geometry.n_ff, n_embd);
     matrix(TensorRole::kDown, n_embd, geometry.n_ff);
@@ -67,15 +85,18 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& architecture) {
     return expected;
 }
 
-std::string shape_text(bool is_vector, std::int64_t rows, std::int64_t cols) {
-    return is_vector ? fmt::format("[{}]", cols) : fmt::format("[{} × {}]", rows, cols);
+template <typename Tensor>
+std::string shape_text(const Tensor& tensor) {
+    if (tensor.is_vector) return fmt::format("[{}]", tensor.cols);
+    if (tensor.n_matrices == 1) return fmt::format("[{} × {}]", tensor.rows, tensor.cols);
+    return fmt::format("[{} × {} × {}]", tensor.n_matrices, tensor.rows / tensor.n_matrices, tensor.cols);
 }
 
 void check_shape(const ExpectedTensor& expected, const ModelTensor& tensor, ProblemList& problems) {
-    if (tensor.is_vector == expected.is_vector && tensor.rows == expected.rows && tensor.cols == expected.cols) return;
-    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name,
-                             shape_text(tensor.is_vector, tensor.rows, tensor.cols),
-                             shape_text(expected.is_vector, expected.rows, expected.cols)));
+    if (tensor.is_vector == expected.is_vector && tensor.rows == expected.rows && tensor.cols == expected.cols &&
+        tensor.n_matrices == expected.n_matrices)
+        return;
+    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name, shape_text(tensor), shape_text(expected)));
 }
 
 bool is_readable(ggml_type type) {
@@ -99,13 +120,20 @@ void check_tensors(const Architecture& architecture, const std::vector<ModelTens
             check_shape(expected, *found->second, problems);
             unclaimed.erase(found);
         } else if (expected.is_required) {
-            problems.add(fmt::format("{}: missing; expected shape {}", gguf_name(expected.id),
-                                     shape_text(expected.is_vector, expected.rows, expected.cols)));
+            problems.add(fmt::format("{}: missing; expected shape {}", gguf_name(expected.id), shape_text(expected)));
         }
     }
     for (const auto& [rank, tensor] : unclaimed)
         problems.add(fmt::format("{}: unknown weight in a {} of {} blocks", printable(tensor->name), architecture.name,
                                  architecture.n_layer()));
+}
+
+std::int64_t rows_of(const Architecture& architecture, const TensorId& id) {
+    std::vector<ExpectedTensor> expected;
+    expect_block(architecture, id.layer, expected);
+    const auto found = std::ranges::find(expected, id, &ExpectedTensor::id);
+    if (found == expected.end()) return 0;
+    return found->is_vector ? found->cols : found->rows;
 }
 
 void sort_tensors(std::vector<ModelTensor>& tensors) {

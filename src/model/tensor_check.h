@@ -12,6 +12,9 @@ namespace plasticity {
 /// it has no place for. Blocks without heads have no attention weights.
 void check_tensors(const Architecture& architecture, const std::vector<ModelTensor>& tensors, ProblemList& problems);
 
+/// Rows of a block's weight, or entries of its bias; 0 where the architecture has none.
+std::int64_t rows_of(const Architecture& architecture, const TensorId& id);
+
 /// Embedding, RoPE frequencies, blocks in order, output norm, output.
 void sort_tensors(std::vector<ModelTensor>& tensors);
 

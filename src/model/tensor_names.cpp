@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -25,12 +26,20 @@ constexpr std::array kNames{
     RoleName{TensorRole::kAttentionNorm, "attn_norm", "input_layernorm", true, false},
     RoleName{TensorRole::kQuery, "attn_q", "self_attn.q_proj", true, true},
     RoleName{TensorRole::kKey, "attn_k", "self_attn.k_proj", true, true},
+    RoleName{TensorRole::kQueryNorm, "attn_q_norm", "self_attn.q_norm", true, false},
+    RoleName{TensorRole::kKeyNorm, "attn_k_norm", "self_attn.k_norm", true, false},
     RoleName{TensorRole::kValue, "attn_v", "self_attn.v_proj", true, true},
     RoleName{TensorRole::kAttentionOutput, "attn_output", "self_attn.o_proj", true, true},
+    RoleName{TensorRole::kAttentionPostNorm, "post_attention_norm", "", true, false},
     RoleName{TensorRole::kFeedForwardNorm, "ffn_norm", "post_attention_layernorm", true, false},
     RoleName{TensorRole::kGate, "ffn_gate", "mlp.gate_proj", true, true},
     RoleName{TensorRole::kUp, "ffn_up", "mlp.up_proj", true, true},
     RoleName{TensorRole::kDown, "ffn_down", "mlp.down_proj", true, true},
+    RoleName{TensorRole::kFeedForwardPostNorm, "post_ffw_norm", "post_feedforward_layernorm", true, false},
+    RoleName{TensorRole::kRouter, "ffn_gate_inp", "mlp.gate", true, false},
+    RoleName{TensorRole::kExpertGates, "ffn_gate_exps", "mlp.experts.gate_proj", true, true},
+    RoleName{TensorRole::kExpertUps, "ffn_up_exps", "mlp.experts.up_proj", true, true},
+    RoleName{TensorRole::kExpertDowns, "ffn_down_exps", "mlp.experts.down_proj", true, true},
 };
 
 const RoleName& name_of(TensorRole role) {
@@ -62,8 +71,9 @@ std::optional<int> consume_layer(std::string_view& text) {
     return layer;
 }
 
-std::optional<TensorId> parse_name(std::string_view text, std::string_view block_prefix,
-                                   std::string_view RoleName::* spelling) {
+/// @param role_of  role for the spelling within a block (true) or outside (false)
+template <typename RoleOf>
+std::optional<TensorId> parse_name(std::string_view text, std::string_view block_prefix, RoleOf&& role_of) {
     TensorId id{};
     if (consume_suffix(text, ".bias"))
         id.is_bias = true;
@@ -76,11 +86,15 @@ std::optional<TensorId> parse_name(std::string_view text, std::string_view block
         if (!layer) return std::nullopt;
         id.layer = *layer;
     }
+    const std::optional<TensorRole> role = text.empty() ? std::nullopt : role_of(text, in_block);
+    if (!role) return std::nullopt;
+    id.role = *role;
+    return id;
+}
+
+std::optional<TensorRole> role_of(std::string_view text, bool in_block, std::string_view RoleName::* spelling) {
     for (const RoleName& name : kNames)
-        if (name.in_block == in_block && text == name.*spelling && !text.empty()) {
-            id.role = name.role;
-            return id;
-        }
+        if (name.in_block == in_block && text == name.*spelling) return name.role;
     return std::nullopt;
 }
 
@@ -93,23 +107,66 @@ std::string format_name(const TensorId& id, std::string_view block_prefix, std::
 constexpr std::string_view kGgufBlock = "blk.";
 constexpr std::string_view kHfBlock = "model.layers.";
 
+std::optional<BlockName> split_name(std::string_view text, std::string_view block_prefix) {
+    if (!consume_prefix(text, block_prefix)) return std::nullopt;
+    const std::optional<int> layer = consume_layer(text);
+    const std::size_t dot = text.rfind('.');
+    if (!layer || dot == std::string_view::npos) return std::nullopt;
+    return BlockName{*layer, text.substr(0, dot), text.substr(dot)};
+}
+
 }  // namespace
 
 std::optional<TensorId> parse_gguf_name(std::string_view name) {
-    return parse_name(name, kGgufBlock, &RoleName::gguf);
+    return parse_name(name, kGgufBlock,
+                      [](std::string_view text, bool in_block) { return role_of(text, in_block, &RoleName::gguf); });
 }
 
 std::string gguf_name(const TensorId& id) {
     return format_name(id, kGgufBlock, name_of(id.role).gguf);
 }
 
-std::optional<TensorId> parse_hf_name(std::string_view name) {
-    return parse_name(name, kHfBlock, &RoleName::hf);
+std::optional<TensorId> parse_hf_name(std::string_view name, std::span<const RoleSpelling> spellings) {
+    return parse_name(name, kHfBlock, [&](std::string_view text, bool in_block) -> std::optional<TensorRole> {
+        if (!in_block) return role_of(text, in_block, &RoleName::hf);
+        for (const RoleSpelling& own : spellings)
+            if (own.hf == text) return own.role;
+        const auto usual = role_of(text, in_block, &RoleName::hf);
+        const bool is_renamed =
+            std::ranges::any_of(spellings, [&](const RoleSpelling& own) { return own.role == usual; });
+        return is_renamed ? std::nullopt : usual;
+    });
 }
 
-std::string hf_name(const TensorId& id) {
+std::string hf_name(const TensorId& id, std::span<const RoleSpelling> spellings) {
+    for (const RoleSpelling& own : spellings)
+        if (own.role == id.role) return format_name(id, kHfBlock, own.hf);
     const std::string_view spelling = name_of(id.role).hf;
     return format_name(id, kHfBlock, spelling.empty() ? name_of(id.role).gguf : spelling);
+}
+
+std::optional<BlockName> split_gguf_name(std::string_view name) {
+    return split_name(name, kGgufBlock);
+}
+
+std::optional<BlockName> split_hf_name(std::string_view name) {
+    return split_name(name, kHfBlock);
+}
+
+bool is_norm(TensorRole role) {
+    return role == TensorRole::kOutputNorm || role == TensorRole::kAttentionNorm || role == TensorRole::kQueryNorm ||
+           role == TensorRole::kKeyNorm || role == TensorRole::kAttentionPostNorm ||
+           role == TensorRole::kFeedForwardNorm || role == TensorRole::kFeedForwardPostNorm;
+}
+
+bool is_attention(TensorRole role) {
+    return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
+           role == TensorRole::kQueryNorm || role == TensorRole::kKeyNorm || role == TensorRole::kValue ||
+           role == TensorRole::kAttentionOutput || role == TensorRole::kAttentionPostNorm;
+}
+
+bool is_of_experts(TensorRole role) {
+    return role == TensorRole::kExpertGates || role == TensorRole::kExpertUps || role == TensorRole::kExpertDowns;
 }
 
 bool is_matrix(const TensorId& id) {

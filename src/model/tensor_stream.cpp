@@ -55,7 +55,8 @@ std::vector<std::byte> convert(std::span<const float> values, ggml_type type) {
 }
 
 std::vector<std::byte> read_tile(const Model& model, const ModelTensor& tensor, std::int64_t row, std::int64_t n_rows,
-                                 ggml_type type) {
+                                 const TensorForm& form) {
+    const ggml_type type = form.type;
     if (ggml_is_quantized(type) && type == tensor.type) {
         std::vector<std::byte> stored(tensor.row_bytes() * static_cast<std::uint64_t>(n_rows));
         model.read_rows(tensor, row, n_rows, stored);
@@ -63,6 +64,8 @@ std::vector<std::byte> read_tile(const Model& model, const ModelTensor& tensor, 
     }
     std::vector<float> values(static_cast<std::size_t>(n_rows * tensor.cols));
     model.read_rows_f32(tensor, row, n_rows, values);
+    if (form.added != 0)
+        for (float& value : values) value += form.added;
     require_representable(tensor, row, values, type);
     return convert(values, type);
 }
@@ -86,7 +89,7 @@ void stream_tensor(const Model& model, const ModelTensor& tensor, const TensorFo
     for (std::int64_t row = 0; row < tensor.rows; row += tile_rows) {
         throw_if_interrupted();
         const std::int64_t n = std::min(tile_rows, tensor.rows - row);
-        std::vector<std::byte> tile = read_tile(model, tensor, row, n, form.type);
+        std::vector<std::byte> tile = read_tile(model, tensor, row, n, form);
         if (turns) reorder(tile, unit_bytes, order);
         write(tile);
         progress.advance(static_cast<std::uint64_t>(n * tensor.cols));

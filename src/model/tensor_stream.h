@@ -15,6 +15,7 @@ namespace plasticity {
 struct TensorForm {
     ggml_type type = GGML_TYPE_F32;              ///< F32, F16, BF16, or the type it is stored in
     RopeLayout rope_layout = RopeLayout::kNeox;  ///< of query and key rows
+    float added = 0;                             ///< to every weight, before it is rounded
 };
 
 /// Hands the bytes of a weight to `write`, in order and in tiles of a few MiB; queries and keys are turned to the

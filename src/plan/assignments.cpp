@@ -24,6 +24,9 @@ Part part_of(const MatrixChoice& choice) {
         case TensorRole::kGate:
         case TensorRole::kUp:
         case TensorRole::kDown:
+        case TensorRole::kExpertGates:
+        case TensorRole::kExpertUps:
+        case TensorRole::kExpertDowns:
             return Part::kFeedForward;
         default:
             return Part::kAttention;

@@ -34,7 +34,7 @@ FileSizer::Frame FileSizer::measure(const Recipe& recipe) const {
     Frame frame;
     frame.alignment = layout.file.alignment;
     for (const OutputTensor& tensor : layout.tensors)
-        if (tensor.source->is_vector) frame.vector_bytes += align_up(tensor.spec.bytes(), frame.alignment);
+        if (!is_matrix(tensor.source->id)) frame.vector_bytes += align_up(tensor.spec.bytes(), frame.alignment);
     const std::uint64_t text_bytes = recipe_to_json(recipe).size();
     frame.header_bytes = unpadded_header_bytes(layout.file, text_bytes) - text_bytes;
     return frame;

@@ -20,11 +20,6 @@ constexpr std::array kTypeErrors{
     TypeError{GGML_TYPE_IQ4_XS, 4.9e-3}, TypeError{GGML_TYPE_Q3_K, 1.73e-2}, TypeError{GGML_TYPE_Q2_K, 5.2e-2},
 };
 
-bool is_attention(TensorRole role) {
-    return role == TensorRole::kAttentionNorm || role == TensorRole::kQuery || role == TensorRole::kKey ||
-           role == TensorRole::kValue || role == TensorRole::kAttentionOutput;
-}
-
 /// The scores that decide tiers.
 class TierScores {
 public:
@@ -99,10 +94,13 @@ double role_sensitivity(TensorRole role) {
         case TensorRole::kAttentionOutput:
             return 1.5;
         case TensorRole::kDown:
+        case TensorRole::kExpertDowns:
         case TensorRole::kOutput:
             return 1.3;
         case TensorRole::kGate:
         case TensorRole::kUp:
+        case TensorRole::kExpertGates:
+        case TensorRole::kExpertUps:
             return 0.8;
         default:
             return 1.0;
@@ -131,7 +129,7 @@ std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& h
     const TierScores scores(heads);
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
-        if (tensor.is_vector) continue;
+        if (!is_matrix(tensor.id)) continue;
         const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
         if (shape.rows > 0) choices.push_back(start_choice(tensor, shape, scores.of(tensor.id), goal));
     }

@@ -8,6 +8,7 @@
 
 #include "artifact/output_layout.h"
 #include "core/version.h"
+#include "model/stock_form.h"
 #include "plan/assignments.h"
 #include "plan/measured_choice.h"
 #include "plan/memory.h"
@@ -28,6 +29,10 @@ std::uint64_t& part_of(Budget& budget, TensorRole role) {
         case TensorRole::kGate:
         case TensorRole::kUp:
         case TensorRole::kDown:
+        case TensorRole::kRouter:
+        case TensorRole::kExpertGates:
+        case TensorRole::kExpertUps:
+        case TensorRole::kExpertDowns:
             return budget.mlp_bytes;
         default:
             return budget.norm_bytes;
@@ -74,15 +79,10 @@ double predicted_kl(const MeasuredDamage& damage, const HeadPruning& heads, cons
 }
 
 void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning& heads) {
-    recipe.output_architecture = heads.prunes() ? "deci" : base.name;
-    recipe.stock = recipe.output_architecture != "deci" || base.n_rot == base.head_dim;
-    if (!recipe.stock)
-        recipe.stock_reason = fmt::format("stock deci rotates whole heads; this model rotates {} of {} dimensions",
-                                          base.n_rot, base.head_dim);
-    else if (heads.prunes())
-        recipe.stock_reason = "written as deci, whose stock loader takes head counts per layer";
-    else
-        recipe.stock_reason = fmt::format("nothing is pruned: written as {}", base.name);
+    const StockForm form = stock_form(base, heads.pruned(base));
+    recipe.output_architecture = form.architecture;
+    recipe.stock = form.stock;
+    recipe.stock_reason = form.reason;
 }
 
 }  // namespace
@@ -122,7 +122,7 @@ Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::
     Budget budget;
     for (const MatrixChoice& choice : choices) part_of(budget, choice.id.role) += choice.bytes();
     for (const ModelTensor& tensor : inputs.model.tensors()) {
-        if (!tensor.is_vector) continue;
+        if (is_matrix(tensor.id)) continue;
         const TensorShape shape = pruned_shape(tensor, heads, pruned.head_dim);
         part_of(budget, tensor.id.role) += sizeof(float) * static_cast<std::uint64_t>(shape.rows * shape.cols);
     }

@@ -290,7 +290,7 @@ TEST(OpenFolder, NamesUnknownTensorsAndDtypesAndSkipsOldBuffers) {
     const TempDir dir;
     const auto folder = export_folder(dir, *open_model(write_tiny_gguf(dir / "tiny.gguf")));
     write_zeros(folder, {{"model.embed_tokens.weight", "I8", {264, 32}},
-                         {"model.layers.0.self_attn.q_norm.weight", "BF16", {8}},
+                         {"model.layers.0.self_attn.head_norm.weight", "BF16", {8}},
                          {"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {4}},
                          {"model.norm.weight", "F32", {}}});
     try {
@@ -300,7 +300,7 @@ TEST(OpenFolder, NamesUnknownTensorsAndDtypesAndSkipsOldBuffers) {
         const std::string message = error.what();
         EXPECT_NE(message.find("model.embed_tokens.weight: got dtype I8; expected BF16, F16 or F32"),
                   std::string::npos);
-        EXPECT_NE(message.find("q_norm"), std::string::npos);
+        EXPECT_NE(message.find("head_norm"), std::string::npos);
         EXPECT_NE(message.find("model.norm.weight: got 0 dimensions"), std::string::npos);
         EXPECT_NE(message.find("more"), std::string::npos);  // the list is cut after ten
         EXPECT_EQ(message.find("inv_freq"), std::string::npos);

@@ -165,6 +165,13 @@ std::vector<float> tiny_weights(const GgufTensorSpec& tensor, std::uint32_t seed
     return values;
 }
 
+std::vector<float> uniform_stream(std::string_view name, std::size_t count) {
+    const std::uint64_t stream = scramble(hash_of(name));
+    std::vector<float> values(count);
+    for (std::size_t i = 0; i < count; ++i) values[i] = uniform(scramble(stream + i));
+    return values;
+}
+
 std::filesystem::path write_tiny_layout(const std::filesystem::path& path, const GgufLayout& layout,
                                         std::uint32_t seed) {
     GgufWriter writer(path, layout, Overwrite::kReplace);

@@ -56,6 +56,9 @@ GgufLayout tiny_layout(const TinyModelOptions& options = {});
 /// Row-major values of one tensor before any quantisation: norms near 1, biases small, matrices of unit gain.
 std::vector<float> tiny_weights(const GgufTensorSpec& tensor, std::uint32_t seed);
 
+/// Numbers in [-1, 1) that follow from `name` alone.
+std::vector<float> uniform_stream(std::string_view name, std::size_t count);
+
 /// @returns path
 std::filesystem::path write_tiny_layout(const std::filesystem::path& path, const GgufLayout& layout,
                                         std::uint32_t seed = 1);

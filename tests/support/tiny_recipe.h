@@ -21,6 +21,7 @@
 #include "artifact/recipe.h"
 #include "io/gguf_writer.h"
 #include "model/model.h"
+#include "model/stock_form.h"
 
 namespace plasticity::test {
 
@@ -76,7 +77,12 @@ inline Recipe tiny_recipe(const Model& model, const TinyRecipeOptions& options =
     recipe.pipeline_version = "0.1.0";
     recipe.policy = "tiers";
     recipe.context_length = 128;
-    recipe.output_architecture = recipe.prunes() ? "deci" : base.name;
+    Architecture output = base;
+    for (std::size_t i = 0; i < output.layers.size(); ++i) {
+        output.layers[i].n_head = recipe.topology.layers[i].num_heads;
+        output.layers[i].n_head_kv = recipe.topology.layers[i].num_kv_heads;
+    }
+    recipe.output_architecture = stock_form(base, output).architecture;
     recipe.device = Device{"16gb", 16'000'000'000, 5'000'000'000};
     recipe.budget.limit_bytes = recipe.device->effective_bytes();
     settle_file_bytes(model, recipe);

@@ -1,0 +1,57 @@
+#include "model/stock_form.h"
+
+#include <fmt/format.h>
+
+#include "model/family.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::string_view kPerLayerForm = "deci";
+
+/// The stock loader of the family takes these head counts.
+bool own_form_carries(const Family& family, const Architecture& output) {
+    if (family.per_layer_counts) return true;
+    const LayerGeometry& layer = output.layers.front();
+    if (!output.is_uniform() || layer.n_head == 0) return false;
+    return !family.heads_fill_embedding || layer.n_head * output.head_dim == output.n_embd;
+}
+
+bool same_geometry(const Architecture& a, const Architecture& b) {
+    return a.layers == b.layers;
+}
+
+}  // namespace
+
+bool deci_carries(const Architecture& architecture) {
+    return architecture.features == BlockFeatures{} && architecture.multipliers == Multipliers{} &&
+           architecture.window.n_tokens == 0 && architecture.experts.count == 0 &&
+           architecture.attention_scale == 0.0f && architecture.n_rot == architecture.head_dim;
+}
+
+StockForm stock_form(const Architecture& base, const Architecture& output) {
+    const Family& family = family_of(base);
+    StockForm own{
+        .architecture = std::string(family.form), .rope_layout = family.gguf_rope_layout, .stock = true, .reason = ""};
+    if (own_form_carries(family, output)) {
+        own.reason = same_geometry(base, output)
+                         ? fmt::format("nothing is pruned: written as {}", own.architecture)
+                         : fmt::format("written as {}, whose stock loader takes these head counts", own.architecture);
+        return own;
+    }
+    if (deci_carries(output)) {
+        const Family& deci = *family_of_gguf(kPerLayerForm);
+        return {.architecture = std::string(deci.form),
+                .rope_layout = deci.gguf_rope_layout,
+                .stock = true,
+                .reason = "written as deci, whose stock loader takes head counts per layer"};
+    }
+    own.stock = false;
+    own.reason = fmt::format(
+        "stock {} has one geometry for all blocks, and stock deci, which has one for each, cannot "
+        "compute what {} does; this program runs it",
+        own.architecture, own.architecture);
+    return own;
+}
+
+}  // namespace plasticity
