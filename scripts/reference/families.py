@@ -10,11 +10,13 @@ name by a counter-based generator that tests/support/reference_model.cpp repeats
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 VOCABULARY = 264
 TOKENS = [(37 * i * i + 11 * i + 5) % 256 for i in range(24)]
@@ -40,6 +42,8 @@ FAMILIES = {
     "gemma3": ("Gemma3TextConfig", dict(rope_parameters=GEMMA_ROPE, head_dim=16, query_pre_attn_scalar=16,
                                         num_hidden_layers=7, sliding_window=8, hidden_size=48)),
     "phi3": ("Phi3Config", dict(rope_parameters=ROPE)),
+    "qwen3moe": ("Qwen3MoeConfig", dict(rope_parameters=ROPE, num_experts=4, num_experts_per_tok=2, head_dim=16,
+                                        moe_intermediate_size=32, norm_topk_prob=True, num_hidden_layers=2)),
 }
 
 
@@ -69,10 +73,16 @@ def weights_of(name, shape, norms_are_offsets):
     return torch.from_numpy((base + scale * uniform).reshape(shape))
 
 
-def stored_tensors(model):
-    """Names and values as save_pretrained writes them: tied outputs are left out."""
-    tied = model.config.tie_word_embeddings
-    return {name: value for name, value in model.state_dict().items() if not (tied and name == "lm_head.weight")}
+def fill(model, norms_are_offsets):
+    """Gives a model its weights by the names that save_pretrained writes. Returns these names with their shapes."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        path = Path(folder, "model.safetensors")
+        shapes = {name: list(value.shape) for name, value in load_file(path).items()}
+        save_file({name: weights_of(name, shape, norms_are_offsets).contiguous() for name, shape in shapes.items()},
+                  path, metadata={"format": "pt"})
+        filled = type(model).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return filled.eval(), shapes
 
 
 def record_heads(model, heads):
@@ -89,13 +99,7 @@ def record_heads(model, heads):
 def record(name):
     config_class, options = FAMILIES[name]
     config = getattr(transformers, config_class)(**{**COMMON, **options})
-    config._attn_implementation = "eager"
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    tensors = stored_tensors(model)
-    values = {key: weights_of(key, tuple(value.shape), name == "gemma3") for key, value in tensors.items()}
-    model.load_state_dict(values, strict=False)
-    model.tie_weights()
-    model.eval()
+    model, shapes = fill(transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32), name == "gemma3")
 
     heads = []
     record_heads(model, heads)
@@ -109,7 +113,7 @@ def record(name):
     kept["architectures"] = [type(model).__name__]
     return {
         "config": {key: value for key, value in kept.items() if key not in ("transformers_version", "dtype")},
-        "tensors": {key: list(value.shape) for key, value in tensors.items()},
+        "tensors": shapes,
         "tokens": TOKENS,
         "positions": POSITIONS,
         "logits": [[round(v, 5) for v in logits[position].tolist()] for position in POSITIONS],

@@ -50,7 +50,7 @@ std::optional<Statistics> load_optional_statistics(const CompressOptions& option
 void note_coverage(const OutputLayout& layout, const Statistics& statistics, Progress& progress) {
     std::size_t known = 0, matrices = 0;
     for (const OutputTensor& tensor : layout.tensors) {
-        if (tensor.source->is_vector) continue;
+        if (!is_matrix(tensor.source->id)) continue;
         ++matrices;
         known += statistics.find(tensor.source->name) != nullptr;
     }

@@ -29,6 +29,10 @@ bool deci_carries(const Architecture& architecture) {
            architecture.attention_scale == 0.0f && architecture.n_rot == architecture.head_dim;
 }
 
+bool takes_geometry_per_layer(const Architecture& architecture) {
+    return family_of(architecture).per_layer_counts || deci_carries(architecture);
+}
+
 StockForm stock_form(const Architecture& base, const Architecture& output) {
     const Family& family = family_of(base);
     StockForm own{

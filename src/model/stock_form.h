@@ -17,6 +17,9 @@ struct StockForm {
 /// Whether stock `deci`, the form with a geometry for each block, computes what this model does.
 bool deci_carries(const Architecture& architecture);
 
+/// Some stock form lets every block have its own head counts.
+bool takes_geometry_per_layer(const Architecture& architecture);
+
 /// The model's own architecture where its stock loader takes the head counts, else `deci` where its graph is the same,
 /// else the own architecture again, which then runs in this program only.
 /// @param base  the model; its geometry does not matter

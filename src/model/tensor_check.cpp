@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "io/printable.h"
+#include "model/family.h"
 
 namespace plasticity {
 namespace {
@@ -79,8 +80,12 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& architecture) {
          .rows = architecture.n_vocab,
          .cols = architecture.n_embd,
          .is_required = !architecture.tied_embeddings},
-        {.id = {TensorRole::kRopeFrequencies}, .cols = architecture.n_rot / 2, .is_vector = true, .is_required = false},
     };
+    if (!family_of(architecture).ignores_rope_factors)
+        expected.push_back({.id = {TensorRole::kRopeFrequencies},
+                            .cols = architecture.n_rot / 2,
+                            .is_vector = true,
+                            .is_required = false});
     for (int layer = 0; layer < architecture.n_layer(); ++layer) expect_block(architecture, layer, expected);
     return expected;
 }

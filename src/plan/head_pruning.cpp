@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "core/error.h"
+#include "model/stock_form.h"
 #include "plan/tiers.h"
 
 namespace plasticity {
@@ -77,6 +78,30 @@ void prune_layer_by_tiers(LayerHeads& layer) {
     layer.heads_per_group = std::max(most_alive, least);
 }
 
+std::vector<std::int32_t> all_groups(const LayerHeads& layer) {
+    std::vector<std::int32_t> groups(static_cast<std::size_t>(layer.base_groups));
+    std::iota(groups.begin(), groups.end(), 0);
+    return groups;
+}
+
+/// What every block can lose at once; `units` are of blocks with the same numbers, so all or none have each kind.
+std::vector<PruneUnit> of_all_blocks(const std::vector<PruneUnit>& units) {
+    std::vector<PruneUnit> sums;
+    for (const PruneUnit& unit : units) {
+        const auto same_kind = std::find_if(sums.begin(), sums.end(), [&](const PruneUnit& sum) {
+            return sum.group.has_value() == unit.group.has_value();
+        });
+        if (same_kind == sums.end()) {
+            sums.push_back(unit);
+            continue;
+        }
+        same_kind->cost =
+            (same_kind->cost * same_kind->heads + unit.cost * unit.heads) / (same_kind->heads + unit.heads);
+        same_kind->heads += unit.heads;
+    }
+    return sums;
+}
+
 void add_units(const LayerHeads& layer, std::size_t index, std::vector<PruneUnit>& units) {
     const auto groups = static_cast<std::int32_t>(layer.groups.size());
     const std::int32_t heads = layer.heads_per_group;
@@ -129,13 +154,13 @@ double LayerHeads::mean_score() const {
     return scores.empty() ? 0 : sum / static_cast<double>(scores.size());
 }
 
-HeadPruning::HeadPruning(const Architecture& architecture, const std::vector<std::vector<double>>& scores) {
+HeadPruning::HeadPruning(const Architecture& architecture, const std::vector<std::vector<double>>& scores)
+    : alike_(!takes_geometry_per_layer(architecture)) {
     for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
         LayerHeads& layer = layers_.emplace_back();
         layer.scores = scores[i];
         layer.base_groups = architecture.layers[i].n_head_kv;
-        layer.groups.resize(static_cast<std::size_t>(layer.base_groups));
-        std::iota(layer.groups.begin(), layer.groups.end(), 0);
+        layer.groups = all_groups(layer);
         layer.heads_per_group = layer.group_size();
     }
 }
@@ -143,6 +168,22 @@ HeadPruning::HeadPruning(const Architecture& architecture, const std::vector<std
 void HeadPruning::prune_by_tiers() {
     for (LayerHeads& layer : layers_)
         if (layer.base_groups > 0) prune_layer_by_tiers(layer);
+    if (alike_) make_alike();
+}
+
+/// No block keeps less than it would on its own.
+void HeadPruning::make_alike() {
+    std::size_t groups = 0;
+    std::int32_t heads_per_group = 0;
+    for (const LayerHeads& layer : layers_) {
+        groups = std::max(groups, layer.groups.size());
+        heads_per_group = std::max(heads_per_group, layer.heads_per_group);
+    }
+    for (LayerHeads& layer : layers_) {
+        layer.groups = all_groups(layer);
+        layer.heads_per_group = heads_per_group;
+        keep_best_groups(layer, groups);
+    }
 }
 
 void HeadPruning::prune_groups(std::int32_t n) {
@@ -191,11 +232,19 @@ std::optional<PruneUnit> HeadPruning::cheapest_unit() const {
 }
 
 void HeadPruning::remove(const PruneUnit& unit) {
-    LayerHeads& layer = layers_[unit.layer];
-    if (unit.group)
-        std::erase(layer.groups, *unit.group);
-    else
-        --layer.heads_per_group;
+    if (!alike_) {
+        LayerHeads& layer = layers_[unit.layer];
+        if (unit.group)
+            std::erase(layer.groups, *unit.group);
+        else
+            --layer.heads_per_group;
+        return;
+    }
+    for (LayerHeads& layer : layers_)
+        if (unit.group)
+            keep_best_groups(layer, layer.groups.size() - 1);
+        else
+            --layer.heads_per_group;
 }
 
 std::int64_t HeadPruning::n_heads() const {
@@ -237,7 +286,7 @@ std::vector<PruneUnit> HeadPruning::units() const {
     std::vector<PruneUnit> result;
     for (std::size_t i = 0; i < layers_.size(); ++i)
         if (layers_[i].base_groups > 0) add_units(layers_[i], i, result);
-    return result;
+    return alike_ ? of_all_blocks(result) : result;
 }
 
 HeadPruning choose_heads(const Architecture& architecture, const std::vector<std::vector<double>>& scores,

@@ -27,7 +27,8 @@ struct LayerHeads {
     double mean_score() const;               ///< over all heads of the base
 };
 
-/// The least that can be removed at once: one query head of every living group, or one whole group.
+/// The least that can be removed at once: one query head of every living group, or one whole group. Where blocks must
+/// stay alike, that of every block: `layer` and `group` are then the first block's.
 struct PruneUnit {
     std::size_t layer = 0;
     std::optional<std::int32_t> group;  ///< nothing: the worst head of every living group
@@ -36,7 +37,8 @@ struct PruneUnit {
 };
 
 /// The heads of a model while they are being pruned. At least 2 KV groups and 4 query heads stay in every block that
-/// has as many.
+/// has as many. Blocks of a model that stock llama.cpp knows in no form with a geometry for each block keep equally
+/// many: each its own best.
 class HeadPruning {
 public:
     /// @param scores  [layer][query head]; the caller has checked the shape
@@ -63,7 +65,10 @@ public:
     std::vector<LayerTopology> topology() const;
 
 private:
+    void make_alike();
+
     std::vector<LayerHeads> layers_;
+    bool alike_ = false;  ///< every block keeps as many groups, and heads of a group, as every other
 };
 
 /// Heads that stay, by what the user asked for. @throws Error (kUsage)

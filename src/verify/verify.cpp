@@ -47,6 +47,11 @@ Report verify(const VerifyOptions& options, Progress& progress) {
     report.checks.push_back(check_memory(subject, device));
     if (!report.passed()) return report;  // what is broken is not run
 
+    if (subject.model->architecture().experts.count > 0) {
+        progress.note("not run: a mixture of experts, which this program does not run; its form alone was checked");
+        return report;
+    }
+
     Decoder decoder(*subject.model, {.context_length = options.context, .threads = options.threads}, progress);
     check_generation(*subject.model, decoder, report);
     if (base && !options.data.empty()) check_quality(*base, decoder, options, report, progress);

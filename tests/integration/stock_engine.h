@@ -18,12 +18,14 @@ namespace plasticity::test {
 
 class StockEngine {
 public:
-    explicit StockEngine(const std::filesystem::path& path, std::int32_t context) {
+    /// @param cache_type  of keys and values: F16 as is the custom, or F32
+    StockEngine(const std::filesystem::path& path, std::int32_t context, ggml_type cache_type = GGML_TYPE_F16) {
         llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
         model_.reset(llama_model_load_from_file(path.c_str(), llama_model_default_params()));
         if (!model_) throw std::runtime_error("stock llama.cpp does not load " + path.string());
         llama_context_params parameters = llama_context_default_params();
         parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = static_cast<std::uint32_t>(context);
+        parameters.type_k = parameters.type_v = cache_type;
         parameters.n_threads = parameters.n_threads_batch = 2;
         context_.reset(llama_init_from_model(model_.get(), parameters));
         if (!context_) throw std::runtime_error("stock llama.cpp does not run " + path.string());

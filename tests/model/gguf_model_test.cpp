@@ -193,7 +193,7 @@ std::vector<Spoiled> spoiled_files() {
     return {
         {"UnknownArchitecture",
          set("general.architecture", std::string("mamba")),
-         {"\"mamba\"", "deci, gemma3, granite, llama, phi3, qwen2, qwen3, smollm3"}},
+         {"\"mamba\"", "deci, gemma3, granite, llama, phi3, qwen2, qwen3, qwen3moe, smollm3"}},
         {"NoBlocks", set_count("llama.block_count", 0), {"llama.block_count: got 0; expected 1 to 512"}},
         {"AbsurdBlocks", set_count("llama.block_count", 4'000'000'000u), {"llama.block_count"}},
         {"OneBlockTooMany", set_count("llama.block_count", 513), {"llama.block_count: got 513; expected 1 to 512"}},

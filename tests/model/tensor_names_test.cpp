@@ -35,6 +35,19 @@ TEST(TensorNames, GoBothWaysInBothSchemes) {
     }
 }
 
+TEST(TensorNames, AFamilyMayCallARoleByTheNameOfAnother) {
+    const RoleSpelling spellings[]{{TensorRole::kAttentionPostNorm, "post_attention_layernorm"},
+                                   {TensorRole::kFeedForwardNorm, "pre_feedforward_layernorm"}};
+    const std::string name = "model.layers.2.post_attention_layernorm.weight";
+    const TensorId post_norm{TensorRole::kAttentionPostNorm, 2}, norm{TensorRole::kFeedForwardNorm, 2};
+    EXPECT_EQ(parse_hf_name(name, spellings), post_norm);
+    EXPECT_EQ(parse_hf_name(name), norm);
+    EXPECT_EQ(hf_name(post_norm, spellings), name);
+    EXPECT_EQ(hf_name(norm, spellings), "model.layers.2.pre_feedforward_layernorm.weight");
+    EXPECT_EQ(parse_hf_name("model.layers.2.mlp.up_proj.weight", spellings), (TensorId{TensorRole::kUp, 2}));
+    EXPECT_FALSE(parse_hf_name("model.layers.2.post_attention_norm.weight", spellings));
+}
+
 TEST(TensorNames, RopeFrequenciesExistInGgufOnly) {
     EXPECT_EQ(parse_gguf_name("rope_freqs.weight"), (TensorId{TensorRole::kRopeFrequencies}));
     EXPECT_FALSE(parse_hf_name("rope_freqs.weight"));

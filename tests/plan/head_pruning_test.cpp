@@ -47,6 +47,47 @@ TEST(PruneByTiers, FourHeadsAndTwoGroupsStay) {
     EXPECT_EQ(by_tiers({.0, .0}, 1).layers()[0].kept(), (Heads{0, 1}));                         // has no four
 }
 
+Architecture with_head_norms(std::int32_t n_layer) {
+    Architecture architecture = shape({.n_layer = n_layer});
+    architecture.name = "qwen3";
+    architecture.features.query_key_norms = true;
+    return architecture;
+}
+
+TEST(PruneAlike, BlocksWithoutAFormOfTheirOwnKeepEquallyManyHeads) {
+    // Alone the first block would keep two groups, the second three.
+    const Scores scores{{.5, .5, .0, .0, .5, .5, .0, .0}, {.5, .5, .4, .4, .05, .0, .3, .3}};
+    HeadPruning heads(with_head_norms(2), scores);
+    heads.prune_by_tiers();
+    EXPECT_EQ(heads.layers()[0].groups, (Heads{0, 1, 2})) << "the best of the dead, the lower index of equal ones";
+    EXPECT_EQ(heads.layers()[1].groups, (Heads{0, 1, 3}));
+    EXPECT_TRUE(heads.pruned(with_head_norms(2)).is_uniform());
+}
+
+TEST(PruneAlike, AUnitGoesFromEveryBlock) {
+    const Scores scores{{.9, .1, .9, .2, .9, .3, .9, .4}, {.5, .6, .5, .6, .5, .6, .1, .2}};
+    HeadPruning heads(with_head_norms(2), scores);
+    const auto unit = heads.cheapest_unit();
+    ASSERT_TRUE(unit);
+    // The worst head of each group costs (.1 + .2 + .3 + .4 + .5 + .5 + .5 + .1) / 8, the worst groups (.9 + .1 + .1 +
+    // .2) / 4.
+    EXPECT_FALSE(unit->group);
+    EXPECT_EQ(unit->heads, 8);
+    EXPECT_NEAR(unit->cost, 2.6 / 8, 1e-12);
+    heads.remove(*unit);
+    EXPECT_EQ(heads.layers()[0].kept(), (Heads{0, 2, 4, 6}));
+    EXPECT_EQ(heads.layers()[1].kept(), (Heads{1, 3, 5, 7}));
+    EXPECT_TRUE(heads.pruned(with_head_norms(2)).is_uniform());
+}
+
+TEST(PruneAlike, SharesAreReachedInStepsOfAllBlocks) {
+    HeadPruning heads(with_head_norms(2), {{.9, .8, .7, .6, .5, .4, .3, .2}, {.2, .3, .4, .5, .6, .7, .8, .9}});
+    heads.prune_share(0.25);
+    EXPECT_EQ(heads.n_heads(), 12);
+    EXPECT_EQ(heads.layers()[0].groups, (Heads{0, 1, 2}));
+    EXPECT_EQ(heads.layers()[1].groups, (Heads{1, 2, 3}));
+}
+
 TEST(PruneGroups, RemovesTheWorstInEveryLayer) {
     HeadPruning heads(shape({.n_layer = 2}), {{.1, .1, .9, .9, .2, .1, .5, .5}, {1, 1, 1, 1, 1, 1, 1, 1}});
     heads.prune_groups(2);
