@@ -26,6 +26,8 @@ public:
         llama_context_params parameters = llama_context_default_params();
         parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = static_cast<std::uint32_t>(context);
         parameters.type_k = parameters.type_v = cache_type;
+        // Its fast attention rounds keys and values to F16 whatever the cache holds.
+        if (cache_type == GGML_TYPE_F32) parameters.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
         parameters.n_threads = parameters.n_threads_batch = 2;
         context_.reset(llama_init_from_model(model_.get(), parameters));
         if (!context_) throw std::runtime_error("stock llama.cpp does not run " + path.string());
