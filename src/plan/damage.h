@@ -33,7 +33,7 @@ struct DamageQuestion {
 
 struct DamageOptions {
     /// Rows of every matrix that are really quantised. The error of a matrix' sum is then some percent.
-    std::size_t rows = 128;
+    std::size_t rows = 256;
     int threads = 0;  ///< 0: all processors; the result does not depend on it
 };
 

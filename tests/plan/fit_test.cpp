@@ -9,6 +9,7 @@
 #include "artifact/type_names.h"
 #include "core/checked.h"
 #include "core/error.h"
+#include "plan/measured_choice.h"
 #include "plan/synthetic_model.h"
 
 namespace plasticity {
@@ -162,6 +163,53 @@ TEST(Fit, ReasonsCarryTheirNumbers) {
     for (const char* part : {"tier: mean score 0.", "bits per weight", " bytes", "predicted damage", "next ",
                              "480 is not a multiple of 256: 32-wide types"})
         EXPECT_NE(reason.find(part), std::string::npos) << reason;
+}
+
+/// Damage without weights: what types leave of random rows, times what the matrix holds and a factor of its own.
+MeasuredDamage synthetic_damage(const SyntheticModel& model, const PlanGoal& goal, double of_a_head) {
+    MeasuredDamage damage;
+    double factor = 1;
+    for (const DamageQuestion& question : damage_questions(model, goal)) {
+        factor = factor < 20 ? factor * 1.7 : factor / 25;
+        for (const ggml_type type : question.types)
+            damage.types.set(question.matrix->name, type,
+                             1e-9 * factor * relative_error(type) *
+                                 static_cast<double>(question.matrix->rows * question.matrix->cols));
+    }
+    for (const LayerGeometry& layer : model.architecture().layers)
+        damage.heads.emplace_back(static_cast<std::size_t>(layer.n_head), of_a_head);
+    return damage;
+}
+
+// The shape of a 70B model, whose recipe has some 560 lines.
+TEST(Fit, SpendsEveryByteOfALargeModelWhereItSavesMost) {
+    const SyntheticModel model(shape({.n_layer = 80,
+                                      .n_embd = 8192,
+                                      .n_head = 64,
+                                      .n_head_kv = 8,
+                                      .head_dim = 128,
+                                      .n_ff = 28672,
+                                      .n_vocab = 128256,
+                                      .tied = false}));
+    const GateGradients scores = gradients_of(model.architecture(), mixed_scores(model.architecture()));
+    PlanGoal goal = file_of(38'000'000'000);
+    goal.context_length = 4096;
+    goal.kv_type_name = "f16";
+    const MeasuredDamage damage = synthetic_damage(model, goal, 1);
+    const Recipe recipe = fit({.model = model, .scores = scores, .goal = goal, .damage = &damage},
+                              HeadPruning(model.architecture(), scores.layer_scores()));
+    EXPECT_FALSE(recipe.prunes());
+    EXPECT_LE(recipe.budget.file_bytes, 38'000'000'000u);
+    EXPECT_GT(recipe.budget.file_bytes, 37'990'000'000u);
+
+    PlanGoal uniform = goal;
+    uniform.target_bytes = 1'000'000'000'000;
+    uniform.overrides.push_back({".*", std::regex(".*"), GGML_TYPE_IQ4_XS});  // 37.5 GB
+    const MeasuredDamage of_uniform = synthetic_damage(model, uniform, 1);
+    const Recipe plain = fit({.model = model, .scores = scores, .goal = uniform, .damage = &of_uniform},
+                             HeadPruning(model.architecture(), scores.layer_scores()));
+    EXPECT_GT(plain.budget.file_bytes, 37'000'000'000u);
+    EXPECT_LT(*recipe.predicted_kl, 0.8 * *plain.predicted_kl);
 }
 
 }  // namespace
