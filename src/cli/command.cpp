@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "io/printable.h"
+
 namespace plasticity {
 
 std::unique_ptr<Progress> CommonOptions::progress() const {
@@ -26,11 +28,11 @@ void add_common_options(CLI::App& command, CommonOptions& options) {
 void print_json(const nlohmann::ordered_json& document) {
     // What a model says may end within a character, or be no UTF-8 at all.
     constexpr auto kReplace = nlohmann::ordered_json::error_handler_t::replace;
-    print_line(document.dump(2, ' ', false, kReplace));
+    fmt::print("{}\n", document.dump(2, ' ', false, kReplace));
 }
 
 void print_line(std::string_view line) {
-    fmt::print("{}\n", line);
+    fmt::print("{}\n", terminal_text(line, "\n"));  // it may quote a file: a model's name, a recipe's reasons
 }
 
 }  // namespace plasticity

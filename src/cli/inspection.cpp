@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
+#include "io/printable.h"
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plan/explain.h"
@@ -131,6 +132,12 @@ std::string scores_text(const ordered_json& layer_scores) {
     return text;
 }
 
+/// Data sets and names come out of files that may hold any bytes.
+std::string plain_text(const ordered_json& value) {
+    if (value.is_string()) return value.get<std::string>();
+    return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
 }  // namespace
 
 ordered_json inspect(const fs::path& given) {
@@ -152,7 +159,7 @@ std::string inspection_text(const ordered_json& inspection) {
         if (key == "layer_scores")
             text += scores_text(value);
         else
-            text += fmt::format("  {:<20} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+            text += fmt::format("  {:<20} {}\n", key, terminal_text(plain_text(value)));
     }
     if (!text.empty()) text.pop_back();
     return text;

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/version.h"
+#include "io/printable.h"
 
 namespace {
 
@@ -51,7 +52,7 @@ int main(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const Error& error) {
-        fmt::print(stderr, "plasticity: {}\n", error.what());
+        fmt::print(stderr, "plasticity: {}\n", terminal_text(error.what(), "\n"));
         return static_cast<int>(error.kind());
     } catch (const Interrupted& interrupted) {
         fmt::print(stderr, "plasticity: interrupted\n");
@@ -60,7 +61,7 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "plasticity: out of memory; take a smaller model, fewer threads or a shorter context\n");
         return static_cast<int>(ErrorKind::kIo);
     } catch (const std::exception& error) {
-        fmt::print(stderr, "plasticity: internal error: {}\n", error.what());
+        fmt::print(stderr, "plasticity: internal error: {}\n", terminal_text(error.what(), "\n"));
         return static_cast<int>(ErrorKind::kInternal);
     }
 }

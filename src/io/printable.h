@@ -10,4 +10,8 @@ namespace plasticity {
 /// must not obey them), cut after `max_bytes`.
 std::string printable(std::string_view text, std::size_t max_bytes = 100);
 
+/// Text for people, UTF-8 and all, without what a terminal would obey: control characters (C0, DEL, C1) as \xNN.
+/// @param kept  control characters that stay: "\n" where the text has lines
+std::string terminal_text(std::string_view text, std::string_view kept = "");
+
 }  // namespace plasticity

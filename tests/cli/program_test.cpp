@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "artifact/statistics.h"
 #include "core/version.h"
 #include "support/subprocess.h"
 #include "support/temp_dir.h"
@@ -99,6 +100,27 @@ TEST_F(Program, InspectRefusesJsonThatLenientParsersTake) {
         EXPECT_EQ(finished.exit_code, 4) << text.substr(0, 40) << finished.err;
         EXPECT_EQ(finished.out, "");
         EXPECT_NE(finished.err.find("artifact.json"), std::string::npos) << finished.err;
+    }
+}
+
+/// Names come out of files: of the model, of a recipe's unknown key, of the data sets of statistics.
+TEST_F(Program, NothingOutOfAFileReachesTheTerminalRaw) {
+    GgufLayout layout = test::tiny_layout();
+    layout.metadata.set("general.name", std::string("\033[2J\nfake line\xff"));
+    test::write_tiny_layout(model_, layout);
+    const fs::path scores = dir_ / "scores.json", recipe = dir_ / "recipe.json", statistics = dir_ / "s.gguf";
+    std::ofstream(scores) << R"({"layer_scores":[[0,1]],"num_steps":3,"model_name":"\u001b[2J","num_heads":2,)"
+                          << R"("num_kv_heads":1})";
+    std::ofstream(recipe) << R"({"tensorQuantMap":[],"schemaVersion":1,"\u001b[2J":1})";
+    Statistics sums;
+    sums.matrices["blk.0.attn_q.weight"] = {{1, 2}, 4};
+    sums.datasets = {"\033[2J\xff"};
+    save_statistics(sums, statistics, Overwrite::kReplace);
+    for (const auto& [file, exit_code] : {std::pair{model_, 0}, {scores, 0}, {recipe, 4}, {statistics, 0}}) {
+        const test::Finished finished = run({"inspect", file.string()});
+        EXPECT_EQ(finished.exit_code, exit_code) << file << finished.err;
+        EXPECT_EQ((finished.out + finished.err).find('\033'), std::string::npos) << file;
+        EXPECT_EQ(finished.out.find("\nfake line"), std::string::npos);
     }
 }
 
