@@ -5,6 +5,7 @@ OUT.md is written beside it. Parts of the same benchmark with other models are m
 """
 
 import json
+import statistics
 import sys
 from pathlib import Path
 
@@ -84,10 +85,25 @@ def speed(part):
     return table(["model", "what (MB/s quantising, else tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
 
 
+def quantize_speed(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for mix, pair in model["mixes"].items():
+            cells = [MODELS[name], mix]
+            for key in ("seconds", "cpu_seconds"):
+                own, stock = (statistics.median(pair[who][key]) for who in ("own", "stock"))
+                cells += [f"{own:.1f}", f"{stock:.1f}", f"{pair['times_faster_' + key]:.2f}×"]
+            cells += [f"{pair[who]['mean_kl']:.4f}" if "mean_kl" in pair[who] else "–" for who in ("own", "stock")]
+            rows.append(cells)
+    return table(["model", "mix", "plasticity, s", "llama-quantize, s", "times faster", "plasticity, processor s",
+                  "llama-quantize, processor s", "times faster", "plasticity, mean KL", "llama-quantize, mean KL"], rows)
+
+
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
             "prediction": ("Predicted against measured KL divergence", prediction),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
+            "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),
             "speed": ("Speed side by side", speed)}
 
 

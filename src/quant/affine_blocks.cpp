@@ -21,13 +21,14 @@ struct AffineFormat {
 HWY_INLINE void quantize_batch(const AffineFormat& format, std::span<const Block> blocks,
                                LaneBatch<kFlatWeights>& batch) {
     batch.load(blocks, 1);
+    stress_large_weights(batch, 1);
     LaneFloats scales, minima, means;
     for_lane_groups(batch, [&](std::size_t lane, LaneView view) HWY_ATTR {
         const AffineGroup group = survey<kFlatWeights>(view, false);
         const AffineFit best = search_affine<kFlatWeights>(view, group, format.starts, format.top);
         hn::StoreU(best.scale, FloatTag(), scales.data() + lane);
         hn::StoreU(hn::Neg(hn::Add(group.low, best.base)), FloatTag(), minima.data() + lane);
-        hn::StoreU(hn::Add(group.low, hn::Div(group.y, group.w)), FloatTag(), means.data() + lane);
+        hn::StoreU(hn::Add(group.low, ratio_or_zero(group.y, group.w)), FloatTag(), means.data() + lane);
     });
     for (std::size_t lane = 0; lane < blocks.size(); ++lane) {
         const HalfFloat scale = to_half(scales[lane]);

@@ -141,6 +141,7 @@ template <std::size_t N>
 HWY_INLINE void quantize_batch(const AffineSuperFormat& format, std::span<const Block> blocks, LaneBatch<N>& batch) {
     constexpr std::size_t kGroups = kSuperWeights / N;
     batch.load(blocks, kGroups);
+    stress_large_weights(batch, kGroups);
     AffineGroups groups;
     search_groups(format, batch, groups);
     for (std::size_t first = 0; first < kLanes; first += kGroups) start_super_pair(format, {first, kGroups}, groups);

@@ -9,7 +9,7 @@ namespace plasticity {
 /// caller changes between calls, as error feedback does.
 struct Block {
     const float* weights = nullptr;     ///< [elements of the type's block], finite
-    const float* importance = nullptr;  ///< [elements], > 0, or nullptr: all alike
+    const float* importance = nullptr;  ///< [elements], > 0; nullptr: all alike. All blocks of a call or none
     std::byte* out = nullptr;           ///< ggml_type_size() bytes
 };
 

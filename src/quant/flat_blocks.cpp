@@ -26,6 +26,7 @@ template <class Levels>
 HWY_INLINE void quantize_batch(const FlatFormat<Levels>& format, std::span<const Block> blocks,
                                LaneBatch<kFlatWeights>& batch) {
     batch.load(blocks, 1);
+    stress_large_weights(batch, 1);
     LaneFloats scales;
     for_lane_groups(batch, [&](std::size_t lane, LaneView view) HWY_ATTR {
         const Moments best = search_scale<kFlatWeights>(format.levels, view, format.reaches, format.steps);

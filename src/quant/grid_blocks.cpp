@@ -167,6 +167,7 @@ HWY_INLINE void quantize_batch(const GridFormatSearch& format, std::span<const B
                                LaneBatch<Shape::kWeights>& batch) {
     constexpr std::size_t kGroups = kSuperWeights / Shape::kWeights;
     batch.load(blocks, kGroups);
+    stress_large_weights(batch, kGroups);
     split_signs(format.even_signs, batch);
     GroupFit fit;
     LanePoints<Shape> points{};

@@ -24,9 +24,11 @@ struct LaneBatch {
     alignas(64) float weights[N * kLanes];
     alignas(64) float importance[N * kLanes];
     alignas(64) std::uint8_t codes[N * kLanes];
+    bool has_importance = false;
 
     /// Fills lane after lane from `blocks` of `groups` groups each; lanes without a block get zeros.
     void load(std::span<const Block> blocks, std::size_t groups) {
+        has_importance = blocks[0].importance != nullptr;
         for (std::size_t lane = 0; lane < kLanes; ++lane) {
             const std::size_t block = lane / groups, offset = lane % groups * N;
             if (block < blocks.size())

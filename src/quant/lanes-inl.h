@@ -64,6 +64,35 @@ HWY_INLINE void for_lane_groups(const LaneBatch<N>& batch, const Body& body) {
         body(lane, LaneView{batch.weights + lane, batch.importance + lane});
 }
 
+/// Multiplies importance by √(2 · mean weight² of the block + weight²), as ggml does. Large weights then err less, at a
+/// little more weighted squared error over all; whole models come out closer to the base than with importance alone.
+/// @param groups  of each block: neighbouring lanes
+template <std::size_t N>
+HWY_INLINE void stress_large_weights(LaneBatch<N>& batch, std::size_t groups) {
+    if (!batch.has_importance) return;
+    LaneFloats spread;
+    for_lane_groups(batch, [&](std::size_t lane, LaneView view) HWY_ATTR {
+        Floats squares = constant(0.0f);
+        for (std::size_t i = 0; i < N; ++i)
+            squares = hn::Add(squares, hn::Mul(element(view.weights, i), element(view.weights, i)));
+        hn::StoreU(squares, FloatTag(), spread.data() + lane);
+    });
+    for (std::size_t first = 0; first < kLanes; first += groups) {
+        float sum = 0;
+        for (std::size_t lane = first; lane < first + groups; ++lane) sum += spread[lane];
+        std::fill_n(spread.begin() + static_cast<std::ptrdiff_t>(first), groups,
+                    2.0f * sum / static_cast<float>(groups * N));
+    }
+    for_lane_groups(batch, [&](std::size_t lane, LaneView view) HWY_ATTR {
+        const Floats common = hn::LoadU(FloatTag(), spread.data() + lane);
+        for (std::size_t i = 0; i < N; ++i) {
+            const Floats x = element(view.weights, i);
+            const Floats stress = hn::Sqrt(hn::Add(common, hn::Mul(x, x)));
+            hn::Store(hn::Mul(element(view.importance, i), stress), FloatTag(), batch.importance + i * kLanes + lane);
+        }
+    });
+}
+
 }  // namespace plasticity::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

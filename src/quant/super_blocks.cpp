@@ -65,6 +65,7 @@ template <std::size_t N, class Levels>
 HWY_INLINE void quantize_batch(const SuperFormat<Levels>& format, std::span<const Block> blocks, LaneBatch<N>& batch) {
     constexpr std::size_t kGroups = kSuperWeights / N;
     batch.load(blocks, kGroups);
+    stress_large_weights(batch, kGroups);
     GroupFit fit;
     search_groups(format, batch, fit);
     set_super_scales<N>(fit, [&](std::size_t first) {

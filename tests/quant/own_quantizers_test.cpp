@@ -183,6 +183,68 @@ TEST_P(OwnQuantizer, StaysFiniteAndCloseOnAwkwardBlocks) {
         }
 }
 
+/// Bytes of a block that hold codes and signs: [begin, end). Layouts: the packing headers.
+struct CodeBytes {
+    std::size_t begin;
+    std::size_t end;
+};
+
+CodeBytes code_bytes(ggml_type type) {
+    switch (type) {
+        case GGML_TYPE_Q3_K:
+            return {0, 96};
+        case GGML_TYPE_Q6_K:
+            return {0, 192};
+        case GGML_TYPE_Q2_K:
+            return {16, 80};
+        case GGML_TYPE_Q4_K:
+        case GGML_TYPE_Q5_K:
+            return {16, ggml_type_size(type)};
+        case GGML_TYPE_Q4_1:
+        case GGML_TYPE_Q5_1:
+            return {4, ggml_type_size(type)};
+        case GGML_TYPE_IQ4_XS:
+            return {8, ggml_type_size(type)};
+        case GGML_TYPE_IQ3_S:
+            return {2, 106};
+        case GGML_TYPE_IQ3_XXS:
+            return {2, 66};
+        case GGML_TYPE_IQ2_S:
+            return {2, 74};
+        default:
+            return {2, ggml_type_size(type)};
+    }
+}
+
+// Given the scales that were chosen, every weight (or point of a grid) must have the best code there is. ggml's own
+// dequantisation is the judge: no bit of a code may be turned to lower the error.
+TEST_P(OwnQuantizer, LeavesNoCodeThatAnotherWouldBeat) {
+    const ggml_type type = GetParam();
+    const auto weights = static_cast<std::size_t>(ggml_blck_size(type));
+    const auto rows = heavy_tailed_rows(kCols);
+    const auto importance = skewed_importance();
+    auto bytes = own_bytes(type, rows, importance);
+    const auto [begin, end] = code_bytes(type);
+    for (std::size_t at = 0; at < rows.size(); at += weights) {
+        const auto block = std::span(rows).subspan(at, weights);
+        const auto weighing = std::span(importance).subspan(at, weights);
+        const auto stored = std::span(bytes).subspan(at / weights * ggml_type_size(type), ggml_type_size(type));
+        const double error = weighted_error(block, dequantized(type, stored, weights), weighing);
+        for (std::size_t bit = 8 * begin; bit < 8 * end; ++bit) {
+            stored[bit / 8] ^= std::byte{1} << bit % 8;
+            // Q8_0 leaves out -128, whose magnitude kernels that negate bytes cannot hold.
+            if (type == GGML_TYPE_Q8_0 && stored[bit / 8] == std::byte{0x80}) {
+                stored[bit / 8] ^= std::byte{1} << bit % 8;
+                continue;
+            }
+            // Ties between codes are decided in 32-bit floats.
+            EXPECT_GE(weighted_error(block, dequantized(type, stored, weights), weighing), error * (1 - 1e-5))
+                << "block " << at / weights << ", bit " << bit;
+            stored[bit / 8] ^= std::byte{1} << bit % 8;
+        }
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, OwnQuantizer, testing::ValuesIn(own_types()),
                          [](const auto& type_info) { return std::string(ggml_type_name(type_info.param)); });
 
@@ -221,16 +283,27 @@ std::vector<float> levels_of(ggml_type type) {
     return levels;
 }
 
+/// What the search minimises by: importance · √(2 · mean weight² of the block + weight²).
+std::vector<float> stressed_importance(std::span<const float> rows) {
+    std::vector<float> stressed = skewed_importance();
+    for (std::size_t at = 0; at < rows.size(); at += 32) {
+        const auto block = rows.subspan(at, 32);
+        const float squares = std::inner_product(block.begin(), block.end(), block.begin(), 0.0f);
+        for (std::size_t i = 0; i < 32; ++i) stressed[at + i] *= std::sqrt(squares / 16 + block[i] * block[i]);
+    }
+    return stressed;
+}
+
 TEST(FlatBlocks, ComeCloseToADenseScanOfScales) {
     const auto rows = heavy_tailed_rows(kCols);
-    const auto importance = skewed_importance();
+    const auto importance = skewed_importance(), stressed = stressed_importance(rows);
     for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q5_0, GGML_TYPE_IQ4_NL}) {
         const auto levels = levels_of(type);
         const auto got = dequantized(type, own_bytes(type, rows, importance), rows.size());
         double optimum = 0;
         for (std::size_t at = 0; at < rows.size(); at += 32)
-            optimum += scanned_optimum(std::span(rows).subspan(at, 32), std::span(importance).subspan(at, 32), levels);
-        const double error = weighted_error(rows, got, importance);
+            optimum += scanned_optimum(std::span(rows).subspan(at, 32), std::span(stressed).subspan(at, 32), levels);
+        const double error = weighted_error(rows, got, stressed);
         EXPECT_LE(error, 1.03 * optimum) << ggml_type_name(type);  // two dozen scales against six thousand
         EXPECT_GE(error, 0.99 * optimum) << ggml_type_name(type);  // a scan misses little
     }
