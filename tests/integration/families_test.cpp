@@ -9,8 +9,10 @@
 #include "engine/decoder.h"
 #include "integration/stock_engine.h"
 #include "model/gguf_export.h"
+#include "plasticity/compress.h"
 #include "support/reference_model.h"
 #include "support/temp_dir.h"
+#include "support/tiny_recipe.h"
 
 namespace plasticity {
 namespace {
@@ -20,18 +22,13 @@ using test::TempDir;
 
 class StockFamilies : public testing::TestWithParam<const char*> {};
 
-TEST_P(StockFamilies, LogitsAreThoseOfTheOwnEngine) {
-    const TempDir dir;
-    const auto quiet = make_progress(ProgressStyle::kQuiet);
-    const ReferenceModel reference = test::load_reference(GetParam());
-    const auto folder = write_reference_folder(dir / "hf", reference);
-    export_gguf(*open_model(folder), {.file = dir / "model.gguf", .type = "f32"}, *quiet);
-
-    Decoder own(*open_model(dir / "model.gguf"), {.context_length = 64, .threads = 1}, *quiet);
+/// Largest difference between the logits of the own engine and of stock libllama, over all positions of the recording.
+double stock_difference(const std::filesystem::path& path, const ReferenceModel& reference, Progress& progress) {
+    Decoder own(*open_model(path), {.context_length = 64, .threads = 1}, progress);
     std::vector<std::vector<float>> rows;
     own.feed(reference.tokens, 0,
              [&](std::int32_t, std::span<const float> row) { rows.emplace_back(row.begin(), row.end()); });
-    test::StockEngine stock(dir / "model.gguf", 64);
+    test::StockEngine stock(path, 64);
     double largest = 0;
     std::size_t n_rows = 0;
     stock.feed(reference.tokens, 0, [&](std::int32_t position, std::span<const float> row) {
@@ -42,9 +39,36 @@ TEST_P(StockFamilies, LogitsAreThoseOfTheOwnEngine) {
             largest = std::max(largest, std::fabs(static_cast<double>(row[id]) - mine[id]));
     });
     EXPECT_EQ(n_rows, reference.tokens.size());
-    // Stock may choose other kernels for the same sums, and keeps keys and values in F16 as the own engine does.
+    return largest;
+}
+
+// Stock may choose other kernels for the same sums; it keeps keys and values in F16 as the own engine does.
+TEST_P(StockFamilies, LogitsAreThoseOfTheOwnEngine) {
+    const TempDir dir;
+    const auto quiet = make_progress(ProgressStyle::kQuiet);
+    const ReferenceModel reference = test::load_reference(GetParam());
+    const auto folder = write_reference_folder(dir / "hf", reference);
+    export_gguf(*open_model(folder), {.file = dir / "model.gguf", .type = "f32"}, *quiet);
+    const double largest = stock_difference(dir / "model.gguf", reference, *quiet);
     EXPECT_LT(largest, 1e-3);
     std::cout << "largest difference of logits, " << GetParam() << ": " << largest << "\n";
+}
+
+TEST_P(StockFamilies, RunPrunedAlikeInEveryBlock) {
+    const TempDir dir;
+    const auto quiet = make_progress(ProgressStyle::kQuiet);
+    const ReferenceModel reference = test::load_reference(GetParam());
+    const auto base = open_model(write_reference_folder(dir / "hf", reference));
+    test::TinyRecipeOptions options{.type = GGML_TYPE_F32, .embedding_type = GGML_TYPE_F32};
+    for (std::int32_t layer = 0; layer < base->architecture().n_layer(); ++layer)
+        options.kept_heads.push_back(layer % 2 == 0 ? std::vector<std::int32_t>{0, 1}
+                                                    : std::vector<std::int32_t>{2, 3});
+    const Recipe recipe = test::tiny_recipe(*base, options);
+    compress({.model = dir / "hf", .output = dir / "pruned.gguf"}, recipe, *quiet);
+    const auto pruned = open_model(dir / "pruned.gguf");
+    EXPECT_EQ(pruned->architecture().name, base->architecture().name == "qwen2" ? "deci" : base->architecture().name);
+    EXPECT_EQ(pruned->architecture().layers.front().n_head, 2);
+    EXPECT_LT(stock_difference(dir / "pruned.gguf", reference, *quiet), 1e-3);
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, StockFamilies,
