@@ -164,7 +164,7 @@ std::uint64_t GgufLayout::file_bytes() const {
     return total;
 }
 
-GgufWriter::GgufWriter(const std::filesystem::path& target, GgufLayout layout, GgufWriterOptions options)
+GgufWriter::GgufWriter(const std::filesystem::path& target, GgufLayout layout, const GgufWriterOptions& options)
     : layout_(require_writable(std::move(layout))),
       header_(header_of(layout_)),
       file_(target, {.overwrite = options.overwrite,

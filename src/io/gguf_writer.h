@@ -57,7 +57,7 @@ class GgufWriter {
 public:
     /// @throws Error (kUsage, kIo) as AtomicFile does, free space being checked first; kInternal when no reader would
     ///         take the layout: names absent, doubled or too long, impossible shapes or alignment
-    GgufWriter(const std::filesystem::path& target, GgufLayout layout, GgufWriterOptions options);
+    GgufWriter(const std::filesystem::path& target, GgufLayout layout, const GgufWriterOptions& options);
     GgufWriter(const std::filesystem::path& target, GgufLayout layout, Overwrite overwrite)
         : GgufWriter(target, std::move(layout), GgufWriterOptions{overwrite, {}}) {}
 

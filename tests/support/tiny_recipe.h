@@ -22,6 +22,7 @@
 #include "io/gguf_writer.h"
 #include "model/model.h"
 #include "model/stock_form.h"
+#include "quant/block_quantizer.h"
 
 namespace plasticity::test {
 
@@ -112,8 +113,7 @@ inline void write_naively(const Model& model, const Recipe& recipe, const std::f
     for (const OutputTensor& tensor : layout.tensors) {
         const std::vector<float> values = naive_values(model, tensor);
         std::vector<std::byte> stored(tensor.spec.bytes());
-        ggml_quantize_chunk(tensor.spec.type, values.data(), stored.data(), 0, std::ssize(values) / tensor.spec.dims[0],
-                            tensor.spec.dims[0], nullptr);
+        BlockQuantizer(tensor.spec.type, tensor.spec.dims[0], {}, tensor.spec.name).quantize(values, 0, stored);
         file.write(tensor.spec.name, stored);
     }
     file.finish();
