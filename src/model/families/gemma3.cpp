@@ -22,7 +22,8 @@ constexpr std::int32_t kBlocksOf27B = 62;
 float stock_attention_scale(const Architecture& architecture) {
     const std::int32_t n_head = architecture.layers.front().n_head;
     if (architecture.n_layer() != kBlocksOf27B || n_head < 1) return 0.0f;
-    return 1.0f / std::sqrt(static_cast<float>(architecture.n_embd / n_head));
+    const std::int32_t width_per_head = architecture.n_embd / n_head;  // whole, as stock divides
+    return 1.0f / std::sqrt(static_cast<float>(width_per_head));
 }
 
 void set_derived(Architecture& architecture) {
