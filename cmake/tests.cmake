@@ -40,7 +40,8 @@ function(plasticity_tests name label)
     add_executable(test_${name} ${sources})
     target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(test_${name} PRIVATE plasticity_test_support ${ARGN} GTest::gtest GTest::gtest_main)
-    gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60
+    # Parameters are in the names already; printed as bytes they would differ from run to run.
+    gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
                          PROPERTIES LABELS ${label} TIMEOUT 600)
     # gtest_discover_tests passes on no property that is a list, so ctest sets this one once the tests are known.
     file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake CONTENT

@@ -22,8 +22,7 @@ void* allocate(std::size_t size) {
         std::fprintf(stderr, "fuzz: %zu bytes asked for at once\n", size);
         std::abort();
     }
-    if (void* memory = std::malloc(size == 0 ? 1 : size)) return memory;
-    throw std::bad_alloc();
+    return std::malloc(size == 0 ? 1 : size);
 }
 
 std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
@@ -36,11 +35,19 @@ std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder)
 
 }  // namespace
 
-// The array forms call these.
+// The array forms call these. The form without exceptions is std::stable_sort's: all of one family have to be replaced
+// together, or a sanitizer sees one's memory freed by the other.
 void* operator new(std::size_t size) {
+    if (void* memory = allocate(size)) return memory;
+    throw std::bad_alloc();
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
     return allocate(size);
 }
 void operator delete(void* memory) noexcept {
+    std::free(memory);
+}
+void operator delete(void* memory, const std::nothrow_t&) noexcept {
     std::free(memory);
 }
 void operator delete(void* memory, std::size_t) noexcept {
