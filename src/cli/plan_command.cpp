@@ -21,6 +21,14 @@ struct PlanCommand {
     bool explain = false;
 };
 
+/// A device bounds the memory at run time, otherwise the file is bounded.
+std::string sizes_against_limit(const Recipe& recipe) {
+    const std::string file = format_bytes(recipe.budget.file_bytes), memory = format_bytes(recipe.budget.total_bytes),
+                      limit = format_bytes(recipe.budget.limit_bytes);
+    if (recipe.device) return fmt::format("file {}, at run time {} of {}", file, memory, limit);
+    return fmt::format("file {} of {}, at run time {}", file, limit, memory);
+}
+
 void run_plan(const PlanCommand& command) {
     const auto progress = command.common.progress();
     PlanOptions options = command.arguments.resolve();
@@ -35,9 +43,8 @@ void run_plan(const PlanCommand& command) {
     else if (command.explain)
         print_line(explain(recipe));
     else
-        print_line(fmt::format("{}: {}, file {}, at run time {} of {}", command.output.string(),
-                               recipe.topology.precision_profile, format_bytes(recipe.budget.file_bytes),
-                               format_bytes(recipe.budget.total_bytes), format_bytes(recipe.budget.limit_bytes)));
+        print_line(fmt::format("{}: {}, {}", command.output.string(), recipe.topology.precision_profile,
+                               sizes_against_limit(recipe)));
 }
 
 }  // namespace
