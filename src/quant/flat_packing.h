@@ -11,10 +11,11 @@ namespace plasticity {
 
 inline constexpr std::size_t kFlatWeights = 32;
 
-/// One lane of a batch, seen as the codes of a block in order.
+/// Codes of a block in order: one lane of a batch, or with a stride of 1 an array of them.
 struct LaneCodes {
     const std::uint8_t* codes;
-    std::uint8_t operator[](std::size_t i) const { return codes[i * kLanes]; }
+    std::size_t stride = kLanes;
+    std::uint8_t operator[](std::size_t i) const { return codes[i * stride]; }
 };
 
 /// | F16 scale | 16 bytes: weight j low half, weight j + 16 high half |
