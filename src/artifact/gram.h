@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "io/atomic_file.h"
+#include "io/gguf_reader.h"
+#include "io/gguf_writer.h"
+
+namespace plasticity {
+
+/// Σ over tokens of w_t · x_t x_tᵀ, where x_t is what a matrix reads: the blocks along the diagonal that are kept.
+struct GramBlocks {
+    std::int64_t width = 0;  ///< of the input, the matrix' columns
+    std::int64_t block = 0;  ///< divides width; equal to it where the whole square is kept
+    std::vector<float>
+        values;  ///< [width / block][block][block], each block symmetric; block 0 is of channels [0, block)
+};
+
+/// One input of the model. Matrices that read the same (q, k and v; gate and up) share it.
+struct GramInput {
+    std::string matrix;  ///< GGUF name of the first matrix that reads it: q, o, gate, down, or the output matrix
+    std::int64_t width = 0;
+    std::int64_t block = 0;
+
+    std::int64_t n_blocks() const { return width / block; }
+    /// F32 as stored: every block's lower triangle, row by row, block · (block + 1) / 2 values.
+    std::int64_t packed_length() const { return n_blocks() * (block * (block + 1) / 2); }
+};
+
+/// Widest block that is kept: 16,384² F32 are 1 GiB for whoever works with them.
+inline constexpr std::int64_t kMaxGramBlock = 16384;
+
+/// The widest block ≤ `max_block` that divides `width`; nothing where more than 16 blocks would be needed: such blocks
+/// would say little of the whole.
+std::optional<std::int64_t> gram_block(std::int64_t width, std::int64_t max_block = kMaxGramBlock);
+
+/// The matrix whose entry holds what `matrix_name` reads: "blk.0.attn_q.weight" of "blk.0.attn_v.weight". A name that
+/// shares with no other comes back as it is.
+std::string gram_owner(std::string_view matrix_name);
+
+/// What a file of Gram matrices says of itself.
+struct GramHeader {
+    std::vector<GramInput> inputs;  ///< in the order in which they are written
+    std::int64_t n_tokens = 0;      ///< summed over
+    std::string weighting;          ///< how w_t was chosen: "gradient" or "none"
+    std::vector<std::string> datasets;
+    std::string model_sha256;  ///< of the weights that the inputs were seen with; empty: not stated
+};
+
+/// A file of Gram matrices: GGUF, `general.type` = "gram", one F32 tensor `<matrix>.gram` [n_blocks][triangle] for each
+/// input. The header is checked whole when it is opened; the matrices are read one at a time. Thread-safe.
+class GramFile {
+public:
+    /// @throws Error (kMissing; kMalformed with every problem of names, types and shapes)
+    explicit GramFile(const std::filesystem::path& path);
+
+    const GramHeader& header() const { return header_; }
+    /// @param matrix_name  GGUF name, of whichever matrix reads the input
+    /// @returns nullptr where the file does not know it
+    const GramInput* find(std::string_view matrix_name) const;
+    /// @throws Error (kMalformed naming the place of a value that is not finite, or of a negative square; kInternal for
+    ///         a matrix that find() does not know; kIo)
+    GramBlocks read(std::string_view matrix_name) const;
+    /// After the last read. @throws Error (kIo)
+    void require_unchanged() const { file_.file().require_unchanged(); }
+
+private:
+    GgufReader file_;
+    GramHeader header_;
+};
+
+/// Writes such a file, one input after the other; it appears on finish().
+class GramWriter {
+public:
+    /// @throws Error (kUsage, kIo) as GgufWriter does, free space being checked first
+    GramWriter(const std::filesystem::path& target, const GramHeader& header, Overwrite overwrite);
+
+    /// The next input whole. @param packed  [packed_length] as stored
+    /// @throws Error (kMalformed for sums that are not finite or beyond F32; kInternal; kIo)
+    void write(const GramInput& input, std::span<const float> packed);
+    void finish() { file_.finish(); }
+
+private:
+    GgufWriter file_;
+};
+
+/// Exactly what the finished file holds. @throws Error (kInternal) where no file can hold it
+std::uint64_t gram_file_bytes(const GramHeader& header);
+
+}  // namespace plasticity
