@@ -27,6 +27,7 @@ find_package(nlohmann_json 3.11 REQUIRED)
 find_package(CLI11 2.1 REQUIRED)
 find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(hwy REQUIRED)
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(ggml REQUIRED)
 find_package(llama REQUIRED)
 

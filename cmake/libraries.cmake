@@ -12,9 +12,11 @@ plasticity_library(io plasticity_core ggml::ggml)
 plasticity_library(model plasticity_io)
 plasticity_library(artifact plasticity_model)
 plasticity_library(engine plasticity_artifact llama)
-plasticity_library(quant plasticity_artifact hwy::hwy)
+plasticity_library(quant plasticity_artifact hwy::hwy Eigen3::Eigen)
 # Products and sums are rounded one by one, so that every vector instruction set gives the same bytes.
 target_compile_options(plasticity_quant PRIVATE -ffp-contract=off)
+# Threads are ours to share out; and sums must not depend on how many there are.
+target_compile_definitions(plasticity_quant PRIVATE EIGEN_DONT_PARALLELIZE)
 plasticity_library(score plasticity_engine)
 plasticity_library(plan plasticity_quant)
 plasticity_library(compress plasticity_quant)

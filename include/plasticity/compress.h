@@ -13,6 +13,7 @@ struct CompressOptions {
     std::filesystem::path model;
     std::filesystem::path output;
     std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
+    std::optional<std::filesystem::path> gram;        ///< Gram matrices: pruned heads are compensated for
     bool with_tokenizer = true;
     bool dry_run = false;  ///< lay out and check, write nothing
     bool overwrite = false;
@@ -23,6 +24,7 @@ struct CompressResult {
     std::uint64_t file_bytes = 0;
     std::uint64_t source_bytes = 0;
     std::uint64_t tensors = 0;
+    std::uint64_t compensated = 0;  ///< of them: their columns took over what pruned ones did
     double seconds = 0;
 };
 

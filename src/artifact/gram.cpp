@@ -25,7 +25,7 @@ std::int64_t triangle(std::int64_t block) {
 /// The block of a packed triangle of so many values; nothing where no block up to the limit has them.
 std::optional<std::int64_t> block_of(std::int64_t packed) {
     if (packed < 1 || packed > triangle(kMaxGramBlock)) return std::nullopt;
-    const auto block = static_cast<std::int64_t>((std::sqrt(8.0 * static_cast<double>(packed) + 1) - 1) / 2 + 0.5);
+    const auto block = std::llround((std::sqrt(8.0 * static_cast<double>(packed) + 1) - 1) / 2);
     if (triangle(block) != packed) return std::nullopt;
     return block;
 }

@@ -38,7 +38,7 @@ void run_compress(CompressCommand& command) {
     const auto progress = command.common.progress();
     if (!command.options.dry_run)
         require_outputs({.inputs = {command.options.model, command.recipe, command.arguments.options.scores,
-                                    command.options.statistics.value_or("")},
+                                    command.options.statistics.value_or(""), command.options.gram.value_or("")},
                          .outputs = {command.options.output}},
                         command.common.overwrite());
     const Recipe recipe = recipe_for(command, *progress);
@@ -50,6 +50,7 @@ void run_compress(CompressCommand& command) {
                     {"source_bytes", done.source_bytes},
                     {"compression_ratio", ratio},
                     {"tensors", done.tensors},
+                    {"compensated", done.compensated},
                     {"seconds", done.seconds},
                     {"dry_run", command.options.dry_run}});
     else if (command.options.dry_run)
@@ -73,6 +74,9 @@ void add_compress_command(CLI::App& program, CommandResult&) {
     app->add_option("-o,--output", options.output, "GGUF to write")->required();
     app->add_option("--stats,--imatrix", options.statistics,
                     "Importance of channels: from score, or from llama-imatrix");
+    app->add_option(
+        "--gram", options.gram,
+        "Gram matrices of score --gram: what stays of the attention outputs takes over what pruned heads did");
     app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
     app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
     add_plan_options(*app, command->arguments);

@@ -21,8 +21,9 @@ void run_score(ScoreCommand& command) {
     command.options.threads = command.common.threads;
     command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
-    CommandFiles files{.inputs = command.options.data,
-                       .outputs = {command.output, command.options.statistics.value_or("")}};
+    CommandFiles files{
+        .inputs = command.options.data,
+        .outputs = {command.output, command.options.statistics.value_or(""), command.options.gram.value_or("")}};
     files.inputs.push_back(command.options.model);
     require_outputs(files, command.common.overwrite());
     if (command.options.checkpoint_every > 0) command.options.checkpoint = command.output.string() + ".checkpoint";
@@ -57,6 +58,9 @@ void add_score_command(CLI::App& program, CommandResult&) {
                     "itself; 0: none. Policy optimal needs it")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
+    app->add_option("--gram", command->options.gram,
+                    "Also write Gram matrices (GGUF) of what every matrix reads, from the examples of "
+                    "--curvature-every; for compress --gram. Large; without checkpoints");
     app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")
         ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->options.chunk, "Tokens an example of plain text holds")->capture_default_str();

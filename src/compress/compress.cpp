@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 
+#include "artifact/gram.h"
 #include "artifact/output_layout.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
@@ -30,11 +31,11 @@ constexpr std::uint64_t kInFlightBytes = std::uint64_t{64} << 20;
 constexpr std::uint64_t kLargestTileBytes = std::uint64_t{4} << 20;
 
 void require_target_may_be_written(const CompressOptions& options, const Model& model) {
-    const auto is_statistics = [&] {
+    const auto is_output = [&](const std::optional<std::filesystem::path>& input) {
         std::error_code ignored;
-        return options.statistics && std::filesystem::equivalent(*options.statistics, options.output, ignored);
+        return input && std::filesystem::equivalent(*input, options.output, ignored);
     };
-    if (model.reads_from(options.output) || is_statistics())
+    if (model.reads_from(options.output) || is_output(options.statistics) || is_output(options.gram))
         throw Error(ErrorKind::kUsage, fmt::format("compress: output {} is one of the inputs; expected another path",
                                                    options.output.string()));
     if (!options.overwrite && std::filesystem::exists(options.output))
@@ -47,6 +48,18 @@ std::optional<Statistics> load_optional_statistics(const CompressOptions& option
     return load_statistics(*options.statistics);
 }
 
+/// @throws Error (kMalformed) when they are of another model than the one that was planned for
+std::optional<GramFile> open_optional_gram(const CompressOptions& options, const Recipe& recipe) {
+    if (!options.gram) return std::nullopt;
+    std::optional<GramFile> gram(*options.gram);
+    const std::string& seen = gram->header().model_sha256;
+    if (!seen.empty() && !recipe.base_model_sha256.empty() && seen != recipe.base_model_sha256)
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("{}: of a model with SHA-256 {}; expected {}, which the recipe is for",
+                                options.gram->string(), seen, recipe.base_model_sha256));
+    return gram;
+}
+
 void note_coverage(const OutputLayout& layout, const Statistics& statistics, Progress& progress) {
     std::size_t known = 0, matrices = 0;
     for (const OutputTensor& tensor : layout.tensors) {
@@ -57,10 +70,20 @@ void note_coverage(const OutputLayout& layout, const Statistics& statistics, Pro
     progress.note(fmt::format("importance weights for {} of {} matrices", known, matrices));
 }
 
-std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Statistics* statistics) {
+bool loses_columns(const OutputTensor& tensor) {
+    return !tensor.source->is_vector && !tensor.cols.empty();
+}
+
+void note_compensation(const OutputLayout& layout, std::uint64_t compensated, Progress& progress) {
+    progress.note(fmt::format("compensation in {} of {} matrices that lose input columns", compensated,
+                              std::ranges::count_if(layout.tensors, loses_columns)));
+}
+
+std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Statistics* statistics,
+                                         const GramFile* gram) {
     std::vector<TensorEncoder> encoders;
     encoders.reserve(layout.tensors.size());
-    for (const OutputTensor& tensor : layout.tensors) encoders.emplace_back(tensor, statistics);
+    for (const OutputTensor& tensor : layout.tensors) encoders.emplace_back(tensor, statistics, gram);
     return encoders;
 }
 
@@ -134,7 +157,10 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     const auto statistics = load_optional_statistics(options);
     const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     if (statistics) note_coverage(layout, *statistics, progress);
-    const auto encoders = make_encoders(layout, statistics ? &*statistics : nullptr);
+    const auto gram = open_optional_gram(options, recipe);
+    const auto encoders = make_encoders(layout, statistics ? &*statistics : nullptr, gram ? &*gram : nullptr);
+    const auto compensated = static_cast<std::uint64_t>(std::ranges::count_if(encoders, &TensorEncoder::compensates));
+    if (gram) note_compensation(layout, compensated, progress);
 
     if (!options.dry_run) {
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
@@ -144,6 +170,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
         begin_progress(layout.file, file.position(), progress);
         write_tiles({*model, layout, encoders, static_cast<std::size_t>(threads)}, file, progress);
         model->require_unchanged();
+        if (gram) gram->require_unchanged();
         file.finish();
         progress.end();
     }
@@ -151,6 +178,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     return {.file_bytes = layout.file.file_bytes(),
             .source_bytes = source_bytes(*model),
             .tensors = layout.tensors.size(),
+            .compensated = compensated,
             .seconds = elapsed.count()};
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "artifact/importance.h"
 #include "core/error.h"
 #include "quant/block_check.h"
@@ -17,7 +19,25 @@ std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* s
     return kept;
 }
 
-TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Statistics* statistics) : tensor_(&tensor) {
+namespace {
+
+/// Nothing where no column of a matrix goes, or the file does not know its input.
+std::optional<Compensation> compensation_of(const OutputTensor& tensor, const GramFile* gram) {
+    const ModelTensor& source = *tensor.source;
+    if (gram == nullptr || source.is_vector || source.n_matrices != 1 || tensor.cols.empty()) return std::nullopt;
+    const GramInput* input = gram->find(gguf_name(source.id));
+    if (input == nullptr) return std::nullopt;
+    if (input->width != source.cols)
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("the Gram matrix of {} is of {} channels; expected {}. Is it another model's?",
+                                source.name, input->width, source.cols));
+    return Compensation(gram->read(input->matrix), tensor.cols);
+}
+
+}  // namespace
+
+TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Statistics* statistics, const GramFile* gram)
+    : tensor_(&tensor), compensation_(compensation_of(tensor, gram)) {
     // Quantising again what already has the type would only lose precision.
     if (tensor.source->type == tensor.spec.type && tensor.cols.empty()) return;
     quantizer_.emplace(tensor.spec.type, tensor.spec.dims[0], importance_of(tensor, statistics), tensor.spec.name);
@@ -26,9 +46,20 @@ TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Statistics* stati
 void TensorEncoder::encode(const Model& model, const Tile& tile, TileScratch& scratch,
                            std::vector<std::byte>& out) const {
     if (!quantizer_) return copy_stored(model, tile, out);
-    const std::span<const float> rows = read_tile_f32(model, *tensor_, tile, scratch);
+    const std::span<const float> rows = read_rows(model, tile, scratch);
     out.resize(static_cast<std::size_t>(tile.n_rows) * quantizer_->row_bytes());
     quantizer_->quantize(rows, tile.first_row, out);
+}
+
+std::span<const float> TensorEncoder::read_rows(const Model& model, const Tile& tile, TileScratch& scratch) const {
+    if (!compensation_) return read_tile_f32(model, *tensor_, tile, scratch);
+    OutputTensor whole;  // with the columns that go
+    whole.source = tensor_->source;
+    whole.rows = tensor_->rows;
+    const std::span<const float> rows = read_tile_f32(model, whole, tile, scratch);
+    scratch.compensated.resize(static_cast<std::size_t>(tile.n_rows) * tensor_->cols.size());
+    compensation_->apply(rows, scratch.compensated);
+    return scratch.compensated;
 }
 
 void TensorEncoder::copy_stored(const Model& model, const Tile& tile, std::vector<std::byte>& out) const {

@@ -2,11 +2,14 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "artifact/gram.h"
 #include "artifact/statistics.h"
 #include "compress/tile.h"
 #include "quant/block_quantizer.h"
+#include "quant/compensation.h"
 
 namespace plasticity {
 
@@ -18,8 +21,11 @@ std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* s
 /// How one tensor gets from its source's bytes to its output's. Thread-safe once built.
 class TensorEncoder {
 public:
-    /// @throws Error (kMalformed) when the statistics or the type do not fit the tensor
-    TensorEncoder(const OutputTensor& tensor, const Statistics* statistics);
+    /// @param gram  nullptr: none; else what is lost with input columns is compensated for (quant/compensation.h)
+    /// @throws Error (kMalformed) when the statistics, the Gram matrix or the type do not fit the tensor
+    TensorEncoder(const OutputTensor& tensor, const Statistics* statistics, const GramFile* gram);
+
+    bool compensates() const { return compensation_.has_value(); }
 
     /// Reads a tile and turns it into the bytes that are written.
     /// @throws Error (kMalformed naming tensor, row and column of a weight that is not finite, kIo)
@@ -28,7 +34,10 @@ public:
 private:
     void copy_stored(const Model& model, const Tile& tile, std::vector<std::byte>& out) const;
 
+    std::span<const float> read_rows(const Model& model, const Tile& tile, TileScratch& scratch) const;
+
     const OutputTensor* tensor_;
+    std::optional<Compensation> compensation_;
     std::optional<BlockQuantizer> quantizer_;  ///< nothing: bytes are copied as they are
 };
 

@@ -25,8 +25,9 @@ std::vector<Tile> tiles_from(const std::vector<Tile>& tiles, const Tile& start);
 
 /// Memory that one worker uses again for every tile.
 struct TileScratch {
-    std::vector<float> source;  ///< rows as read, all source columns
-    std::vector<float> rows;    ///< rows of the tile, output columns only
+    std::vector<float> source;       ///< rows as read, all source columns
+    std::vector<float> rows;         ///< rows of the tile, output columns only
+    std::vector<float> compensated;  ///< the same, where columns took over what others did
 };
 
 /// Rows of a tile as F32: [n_rows, output columns], heads and columns that were pruned left out, rows permuted where

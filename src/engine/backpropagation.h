@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -54,7 +55,7 @@ public:
     /// Backpropagates once more from labels drawn from the model's own distribution in place of the example's targets.
     /// Starts from what the last run() left, and takes about its time. Deterministic in seed and example.
     /// @param example   the one that run() was just given
-    /// @param observer  both functions set
+    /// @param observer  matrix and gates set
     void curvature(const Example& example, std::uint64_t seed, const CurvatureObserver& observer);
 
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
@@ -94,6 +95,10 @@ private:
                               const CurvatureObserver& observer);
     void show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
                                const CurvatureObserver& observer);
+    void show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
+                     std::initializer_list<const ggml_tensor*> gradients, const CurvatureObserver& observer) const;
+    void show_output_inputs(std::span<const float> hidden, std::span<const float> probabilities,
+                            const CurvatureObserver& observer) const;
     void show_lookup_curvature(const Example& example, const CurvatureObserver& observer);
     void rescale_gradient();
 

@@ -1,6 +1,7 @@
 #include "engine/curvature.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "core/interrupt.h"
@@ -73,7 +74,9 @@ void Backpropagation::curvature(const Example& example, std::uint64_t seed, cons
         const Prediction prediction = predict(first, n, true);
         std::vector<float> probabilities = values_of(prediction.probabilities);
         draw_labels(drawn, first, seed, probabilities);
-        add_output_curvature(values_of(prediction.hidden), probabilities, output.rows, output.columns);
+        const std::vector<float> hidden = values_of(prediction.hidden);
+        add_output_curvature(hidden, probabilities, output.rows, output.columns);
+        show_output_inputs(hidden, probabilities, observer);
         subtract_targets(drawn, first, n, prediction.probabilities);
         backward_output(first, n, prediction.probabilities);
     }
@@ -151,16 +154,56 @@ void Backpropagation::show_layer_curvature(int layer, const LayerForward& forwar
     const auto show = [&](R role, std::span<const float> inputs, const ggml_tensor* gradient) {
         show_weight_curvature({role, layer}, inputs, gradient, observer);
     };
-    show(R::kDown, values_of(forward.feed_forward.activated), gradients.down);
+    const std::vector<float> down_inputs = values_of(forward.feed_forward.activated);
+    show(R::kDown, down_inputs, gradients.down);
+    show_inputs(std::array{TensorId{R::kDown, layer}}, down_inputs, {gradients.down}, observer);
     const std::vector<float> feed_forward_inputs = values_of(forward.feed_forward.normed);
     show(R::kGate, feed_forward_inputs, gradients.gate);
     show(R::kUp, feed_forward_inputs, gradients.up);
+    show_inputs(std::array{TensorId{R::kGate, layer}, TensorId{R::kUp, layer}}, feed_forward_inputs,
+                {gradients.gate, gradients.up}, observer);
     if (gradients.heads == nullptr) return;
-    show(R::kAttentionOutput, values_of(forward.heads), gradients.attention_output);
+    const std::vector<float> heads = values_of(forward.heads);
+    show(R::kAttentionOutput, heads, gradients.attention_output);
+    show_inputs(std::array{TensorId{R::kAttentionOutput, layer}}, heads, {gradients.attention_output}, observer);
     const std::vector<float> attention_inputs = values_of(forward.projections.normed);
     show(R::kQuery, attention_inputs, gradients.query);
     show(R::kKey, attention_inputs, gradients.key);
     show(R::kValue, attention_inputs, gradients.value);
+    show_inputs(std::array{TensorId{R::kQuery, layer}, TensorId{R::kKey, layer}, TensorId{R::kValue, layer}},
+                attention_inputs, {gradients.query, gradients.key, gradients.value}, observer);
+}
+
+/// @param gradients  of what the matrices write, {rows, tokens}
+void Backpropagation::show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
+                                  std::initializer_list<const ggml_tensor*> gradients,
+                                  const CurvatureObserver& observer) const {
+    if (!observer.inputs) return;
+    std::vector<double> energies(static_cast<std::size_t>(n_tokens_), 0.0);
+    for (const ggml_tensor* gradient : gradients) {
+        const std::vector<float> values = values_of(gradient);
+        const std::size_t width = values.size() / energies.size();
+        for (std::size_t at = 0; at < values.size(); ++at)
+            energies[at / width] += double{values[at]} * double{values[at]};
+    }
+    for (double& energy : energies) energy *= gradient_scale_ * gradient_scale_;
+    observer.inputs(
+        {.matrices = matrices, .rows = rows, .channels = std::ssize(rows) / n_tokens_, .energies = energies});
+}
+
+/// Of the output matrix the expected energy is known without draws: Σ p(1 − p).
+void Backpropagation::show_output_inputs(std::span<const float> hidden, std::span<const float> probabilities,
+                                         const CurvatureObserver& observer) const {
+    if (!observer.inputs) return;
+    const auto n_vocab = static_cast<std::size_t>(architecture().n_vocab);
+    const double slope = 1.0 / double{architecture().multipliers.logit_divisor};
+    std::vector<double> energies(probabilities.size() / n_vocab, 0.0);
+    for (std::size_t at = 0; at < probabilities.size(); ++at)
+        energies[at / n_vocab] += slope * slope * double{probabilities[at]} * (1 - double{probabilities[at]});
+    observer.inputs({.matrices = std::array{output_matrix()},
+                     .rows = hidden,
+                     .channels = architecture().n_embd,
+                     .energies = energies});
 }
 
 /// A token's row takes the gradients of all its positions together.

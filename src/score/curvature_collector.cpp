@@ -18,10 +18,14 @@ std::uint64_t example_seed(std::uint64_t seed, const Example& example) {
 void CurvatureCollector::collect(const Example& example, std::int64_t index) const {
     if (choice_.every == 0 || index % choice_.every != 0) return;
     const std::int64_t n_targets = example.n_targets();
-    const CurvatureObserver observer{
+    CurvatureObserver observer{
         .matrix = [&](const MatrixCurvature& seen) { add_curvature(statistics_, seen, n_targets); },
         .gates = [&](const GateSlopes& seen) { add_curvature(statistics_, seen); },
     };
+    if (gram_ != nullptr) {
+        observer.inputs = [this](const WeighedInputs& seen) { gram_->add(seen); };
+        gram_->add_tokens(std::ssize(example.tokens));
+    }
     engine_.curvature(example, example_seed(choice_.seed, example), observer);
 }
 

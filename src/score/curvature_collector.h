@@ -4,6 +4,7 @@
 
 #include "artifact/statistics.h"
 #include "engine/backpropagation.h"
+#include "score/gram_collector.h"
 
 namespace plasticity {
 
@@ -16,8 +17,10 @@ struct CurvatureChoice {
 /// What is drawn for an example depends on the seed and its tokens alone, not on what was scored before.
 class CurvatureCollector {
 public:
-    CurvatureCollector(Backpropagation& engine, Statistics& statistics, const CurvatureChoice& choice)
-        : engine_(engine), statistics_(statistics), choice_(choice) {}
+    /// @param gram  takes the weighed inputs of the same examples; nullptr: nobody does
+    CurvatureCollector(Backpropagation& engine, Statistics& statistics, const CurvatureChoice& choice,
+                       GramCollector* gram = nullptr)
+        : engine_(engine), statistics_(statistics), choice_(choice), gram_(gram) {}
 
     /// @param example  the one that the engine has just run
     /// @param index    its place among all examples of the data
@@ -27,6 +30,7 @@ private:
     Backpropagation& engine_;
     Statistics& statistics_;
     CurvatureChoice choice_;
+    GramCollector* gram_;
 };
 
 }  // namespace plasticity

@@ -10,15 +10,18 @@
 #include "artifact/statistics.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "core/version.h"
 #include "engine/backpropagation.h"
 #include "engine/tokenizer.h"
+#include "io/atomic_file.h"
 #include "io/file_identity.h"
 #include "model/model.h"
 #include "score/accumulate.h"
 #include "score/checkpoint.h"
 #include "score/curvature_collector.h"
 #include "score/examples.h"
+#include "score/gram_collector.h"
 #include "score/provenance.h"
 
 namespace plasticity {
@@ -56,7 +59,7 @@ std::string checkpoint_key(const ScoreOptions& options, const ScoreProvenance& m
 /// @returns the checkpoint to keep, after continuing from it where that was asked for
 std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, GateGradients& gradients, Statistics& statistics,
                                           Progress& progress) {
-    if (!options.checkpoint || options.checkpoint_every < 1) return std::nullopt;
+    if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
     Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, gradients.provenance));
     if (!options.resume) return checkpoint;
     if (checkpoint.load(gradients, statistics))
@@ -78,12 +81,54 @@ std::size_t first_example(const GateGradients& gradients, const ExampleSet& set)
     return std::min(static_cast<std::size_t>(gradients.num_steps), set.examples.size());
 }
 
+void require_gram_possible(const ScoreOptions& options) {
+    if (!options.gram) return;
+    if (options.curvature_every == 0)
+        throw Error(ErrorKind::kUsage,
+                    "score: Gram matrices without curvature; expected --curvature-every of at least 1: tokens are "
+                    "weighed by the gradients that it draws");
+    if (options.resume)
+        throw Error(ErrorKind::kUsage,
+                    "score: --resume with --gram; Gram matrices are too large to be kept in "
+                    "checkpoints. Leave one of the two out");
+}
+
+/// Tokens of the examples that labels are drawn for.
+std::int64_t n_curvature_tokens(const ExampleSet& set, std::int32_t every) {
+    std::int64_t n = 0;
+    for (std::size_t i = 0; i < set.examples.size(); i += static_cast<std::size_t>(every))
+        n += std::ssize(set.examples[i].tokens);
+    return n;
+}
+
+/// Nothing where no Gram matrices are asked for. Says how large the file will be, and fails now if it cannot be.
+std::optional<GramCollector> make_gram_collector(const ScoreOptions& options, const Architecture& architecture,
+                                                 const ExampleSet& set, const GateGradients& gradients,
+                                                 Progress& progress) {
+    if (!options.gram) return std::nullopt;
+    GramHeader header{.inputs = gram_inputs(architecture, progress),
+                      .weighting = "gradient",
+                      .datasets = empty_statistics(options).datasets,
+                      .model_sha256 = gradients.provenance.model_sha256};
+    const GramCollectorOptions how{.target = *options.gram,
+                                   .overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
+                                   .threads = options.threads};
+    const std::int64_t n_tokens = n_curvature_tokens(set, options.curvature_every);
+    const std::uint64_t on_disk = GramCollector::disk_bytes(header, n_tokens, how.buffer_bytes);
+    progress.note(fmt::format("Gram matrices of {} inputs over {} tokens: {}, {} on disk while they are summed",
+                              header.inputs.size(), n_tokens, format_bytes(gram_file_bytes(header)),
+                              format_bytes(on_disk)));
+    require_writable(how.target, how.overwrite, on_disk);
+    return std::optional<GramCollector>(std::in_place, std::move(header), how);
+}
+
 }  // namespace
 
 GateGradients score(const ScoreOptions& options, Progress& progress) {
     if (options.statistics && !options.overwrite && std::filesystem::exists(*options.statistics))
         throw Error(ErrorKind::kUsage,
                     fmt::format("score: {} exists; pass --force to replace it", options.statistics->string()));
+    require_gram_possible(options);
     const WeightPrecision precision = resolve_precision(options.precision);
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
@@ -102,13 +147,15 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
         observer = [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
             add_activations(statistics, matrices, rows, channels);
         };
-    const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed});
+    std::optional<GramCollector> gram = make_gram_collector(options, model->architecture(), set, gradients, progress);
+    const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed},
+                                       gram ? &*gram : nullptr);
 
     const std::optional<Checkpoint> checkpoint = open_checkpoint(options, gradients, statistics, progress);
     progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
     for (const Example& example : std::span(set.examples).subspan(first_example(gradients, set))) {
         add_example(gradients, example, engine.run(example, observer));
-        if (options.statistics) curvature.collect(example, gradients.num_steps - 1);
+        if (options.statistics || gram) curvature.collect(example, gradients.num_steps - 1);
         statistics.chunk_count += 1;
         if (checkpoint && gradients.num_steps % options.checkpoint_every == 0) checkpoint->save(gradients, statistics);
         progress.advance(example.tokens.size(), fmt::format("loss {:.3f}", gradients.mean_loss));
@@ -117,6 +164,7 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     model->require_unchanged();
     if (options.statistics)
         save_statistics(statistics, *options.statistics, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+    if (gram) gram->finish();
     return gradients;
 }
 

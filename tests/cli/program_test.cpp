@@ -164,6 +164,25 @@ TEST_F(Program, KeepsOutputsThatExist) {
     EXPECT_NE(bytes_of(precious), "precious");
 }
 
+TEST_F(Program, CompensatesForPrunedHeads) {
+    const std::string model = test::write_tiny_gguf(dir_ / "wide.gguf", {.n_head = 8, .n_head_kv = 4}).string();
+    const std::string scores = (dir_ / "scores.json").string();
+    const std::string gram = (dir_ / "gram.gguf").string(), output = (dir_ / "out.gguf").string();
+    const test::Finished scored = run({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram,
+                                       "--tokens", "64", "--chunk", "32", "--curvature-every", "1"});
+    ASSERT_EQ(scored.exit_code, 0) << scored.err;
+    EXPECT_NE(scored.err.find("Gram matrices of 9 inputs over 64 tokens"), std::string::npos) << scored.err;
+    EXPECT_FALSE(fs::exists(scores + ".checkpoint"));
+    const test::Finished compressed =
+        run({"compress", model, "--scores", scores, "--gram", gram, "--prune", "kv-groups=1", "--device", "16gb",
+             "--context", "64", "-o", output, "--json"});
+    ASSERT_EQ(compressed.exit_code, 0) << compressed.err;
+    EXPECT_EQ(nlohmann::json::parse(compressed.out).at("compensated"), 2);
+    expect_usage_error({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram}, "exists");
+    expect_usage_error({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram, "--force", "--resume"},
+                       "--resume with --gram");
+}
+
 TEST_F(Program, PrintsOneJsonDocument) {
     const std::string model = model_.string(), data = data_.string();
     const std::string scores = (dir_ / "scores.json").string(), recipe = (dir_ / "recipe.json").string();

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "artifact/gram.h"
 #include "artifact/statistics.h"
 #include "core/progress.h"
 #include "plasticity/compress.h"
@@ -138,6 +139,29 @@ TEST_F(Resume, StartsAfreshWithOtherStatistics) {
 
     be_killed_at(9);
     EXPECT_FALSE(finish(weighted, expected));
+}
+
+TEST_F(Resume, StartsAfreshWithGramMatrices) {
+    const GramHeader header{.inputs = {{.matrix = "blk.2.attn_output.weight", .width = 64, .block = 64}},
+                            .n_tokens = 1,
+                            .weighting = "none"};
+    std::vector<float> packed;
+    for (int row = 0; row < 64; ++row)
+        for (int col = 0; col <= row; ++col) packed.push_back(col == row ? 2.0f : 1.0f);
+    GramWriter file(dir_ / "gram.gguf", header, Overwrite::kRefuse);
+    file.write(header.inputs.front(), packed);
+    file.finish();
+    n_inputs_ = 2;
+    CompressOptions compensated = options(output_);
+    compensated.gram = dir_ / "gram.gguf";
+    Killer none;
+    compress(compensated, recipe_, none);
+    const std::string expected = bytes_of(output_);
+    EXPECT_NE(expected, whole_);
+    std::filesystem::remove(output_);
+
+    be_killed_at(9);
+    EXPECT_FALSE(finish(compensated, expected));
 }
 
 TEST_F(Resume, ContinuesOverAFileThatIsToBeReplaced) {

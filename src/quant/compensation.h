@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "artifact/gram.h"
+
+namespace plasticity {
+
+/// Lets the input columns of a matrix that stay take over what those that go have done, as far as the inputs tell.
+///
+/// With C = Σ w x xᵀ over the matrix' inputs, S the columns that stay and P those that go, each row becomes
+///
+///     w′ = w_S + w_P · M,   M = C_PS (C_SS + λI)⁻¹,   λ = 0.01 · mean diagonal of C_SS
+///
+/// which is the least squares solution for (w′ x_S − w x)², with a ridge. M is the same for all rows.
+/// Source: Frantar & Alistarh 2023, "SparseGPT"; Kwon et al. 2022, "A Fast Post-Training Pruning Framework for
+/// Transformers", section 4.3.
+/// Thread-safe once built. The result depends on its arguments alone. Memory: columns that go · those that stay floats.
+class Compensation {
+public:
+    /// @param gram  of the matrix' input; channels of different blocks count as independent
+    /// @param kept  columns that stay, ascending, each < gram.width
+    /// @throws Error (kMalformed) where the Gram matrix is not one: not positive semi-definite
+    Compensation(const GramBlocks& gram, std::span<const std::int64_t> kept);
+
+    /// @param rows  [n][width], all source columns
+    /// @param out   [n][kept]
+    void apply(std::span<const float> rows, std::span<float> out) const;
+
+private:
+    std::int64_t width_;
+    std::vector<std::int64_t> kept_;
+    std::vector<std::int64_t> removed_;
+    std::vector<float> map_;  ///< [removed][kept]: M
+};
+
+}  // namespace plasticity

@@ -1,0 +1,133 @@
+// compress --gram: pruned heads are compensated for in the attention outputs that stay.
+
+#include "quant/compensation.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "io/gguf_reader.h"
+#include "plasticity/compress.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
+#include "support/tiny_recipe.h"
+
+namespace plasticity {
+namespace {
+
+using Path = std::filesystem::path;
+constexpr std::int64_t kWidth = 32;  // four heads of eight
+const std::string kPruned = "blk.0.attn_output.weight";
+
+std::string bytes_of(const Path& path) {
+    std::ifstream file(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<float> values_of(const Path& path, const std::string& name) {
+    const GgufReader file(path);
+    const GgufTensor* tensor = file.find(name);
+    std::vector<float> values(tensor->bytes / sizeof(float));
+    file.read(*tensor, 0, std::as_writable_bytes(std::span(values)));
+    return values;
+}
+
+class Compensated : public testing::Test {
+protected:
+    Compensated() {
+        test::write_tiny_gguf(model_);
+        recipe_ = test::tiny_recipe(*open_model(model_), {.kept_heads = {{0, 1}, {0, 1, 2, 3}}});
+        write_gram(kWidth, "");
+    }
+
+    /// Of 50 inputs that follow from the name alone.
+    void write_gram(std::int64_t width, const std::string& model_sha256) {
+        const std::vector<float> inputs = test::uniform_stream("inputs", static_cast<std::size_t>(50 * width));
+        GramHeader header{.n_tokens = 50, .weighting = "none", .model_sha256 = model_sha256};
+        for (const char* name : {"blk.0.attn_output.weight", "blk.1.attn_output.weight"})
+            header.inputs.push_back({.matrix = name, .width = width, .block = width});
+        std::vector<float> packed;
+        for (std::size_t row = 0; row < static_cast<std::size_t>(width); ++row)
+            for (std::size_t col = 0; col <= row; ++col) {
+                double sum = 0;
+                for (std::size_t token = 0; token < inputs.size(); token += static_cast<std::size_t>(width))
+                    sum += double{inputs[token + row]} * double{inputs[token + col]};
+                packed.push_back(static_cast<float>(sum));
+            }
+        GramWriter file(gram_, header, Overwrite::kReplace);
+        for (const GramInput& input : header.inputs) file.write(input, packed);
+        file.finish();
+    }
+
+    CompressOptions options(const std::string& output, int threads = 1) const {
+        return {.model = model_, .output = dir_ / output, .gram = gram_, .overwrite = true, .threads = threads};
+    }
+
+    static CompressResult run(const CompressOptions& options, const Recipe& recipe) {
+        return compress(options, recipe, *make_progress(ProgressStyle::kQuiet));
+    }
+
+    void expect_error(ErrorKind kind, const CompressOptions& wanted) const {
+        try {
+            run(wanted, recipe_);
+            ADD_FAILURE() << "accepted";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), kind) << error.what();
+        }
+    }
+
+    test::TempDir dir_;
+    Path model_ = dir_ / "in.gguf", gram_ = dir_ / "gram.gguf";
+    Recipe recipe_;
+};
+
+TEST_F(Compensated, ChangesTheOutputsThatLoseHeadsAndNothingElse) {
+    EXPECT_EQ(run(options("with.gguf"), recipe_).compensated, 1u);
+    CompressOptions without = options("without.gguf");
+    without.gram.reset();
+    EXPECT_EQ(run(without, recipe_).compensated, 0u);
+
+    const auto model = open_model(model_);
+    std::vector<std::int64_t> kept(16);
+    for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = static_cast<std::int64_t>(i);
+    const std::vector<float> source = test::all_values(*model, {TensorRole::kAttentionOutput, 0});
+    std::vector<float> expected(source.size() / 2);
+    Compensation(GramFile(gram_).read(kPruned), kept).apply(source, expected);
+    EXPECT_EQ(values_of(dir_ / "with.gguf", kPruned), expected);
+    EXPECT_NE(values_of(dir_ / "without.gguf", kPruned), expected);
+    const GgufReader file(dir_ / "with.gguf");
+    for (const GgufTensor& tensor : file.tensors()) {
+        if (tensor.name == kPruned) continue;
+        EXPECT_EQ(values_of(dir_ / "with.gguf", tensor.name), values_of(dir_ / "without.gguf", tensor.name))
+            << tensor.name;
+    }
+}
+
+TEST_F(Compensated, GivesTheSameBytesWithAnyNumberOfThreads) {
+    run(options("one.gguf", 1), recipe_);
+    run(options("three.gguf", 3), recipe_);
+    EXPECT_EQ(bytes_of(dir_ / "one.gguf"), bytes_of(dir_ / "three.gguf"));
+}
+
+TEST_F(Compensated, RefusesGramMatricesThatDoNotFit) {
+    write_gram(24, "");
+    expect_error(ErrorKind::kMalformed, options("out.gguf"));
+    write_gram(kWidth, "another model");
+    recipe_.base_model_sha256 = "this model";
+    expect_error(ErrorKind::kMalformed, options("out.gguf"));
+    std::filesystem::remove(gram_);
+    expect_error(ErrorKind::kMissing, options("out.gguf"));
+    EXPECT_FALSE(std::filesystem::exists(dir_ / "out.gguf"));
+}
+
+TEST_F(Compensated, NeverWritesOntoTheGramMatrices) {
+    const std::string before = bytes_of(gram_);
+    expect_error(ErrorKind::kUsage, options("gram.gguf"));
+    EXPECT_EQ(bytes_of(gram_), before);
+}
+
+}  // namespace
+}  // namespace plasticity

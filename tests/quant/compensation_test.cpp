@@ -1,0 +1,124 @@
+#include "quant/compensation.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+
+#include "core/error.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::int64_t kWidth = 6;
+const std::vector<std::int64_t> kKept{0, 2, 3, 5};
+
+/// Inputs whose channels depend on one another, [n][kWidth].
+std::vector<double> correlated_inputs(std::size_t n) {
+    std::mt19937 random(1);
+    std::normal_distribution<double> normal;
+    std::vector<double> inputs;
+    for (std::size_t token = 0; token < n; ++token) {
+        const double a = normal(random), b = normal(random), c = normal(random), d = normal(random);
+        for (const double x :
+             {a, 0.7 * a - 0.4 * b + 0.1 * normal(random), b, c, 0.5 * c + b + 0.2 * normal(random), d})
+            inputs.push_back(x);
+    }
+    return inputs;
+}
+
+GramBlocks gram_of(const std::vector<double>& inputs) {
+    GramBlocks gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
+    for (std::size_t i = 0; i < gram.values.size(); ++i) {
+        double sum = 0;
+        for (std::size_t token = 0; token < inputs.size(); token += kWidth)
+            sum += inputs[token + i / kWidth] * inputs[token + i % kWidth];
+        gram.values[i] = static_cast<float>(sum);
+    }
+    return gram;
+}
+
+const std::vector<float> kRow{0.3f, -1.2f, 0.5f, 2.0f, 0.9f, -0.4f};
+
+/// Σ over tokens of (w_S′ · x_S − w · x)²
+double error_of(const std::vector<double>& inputs, const std::vector<float>& kept_weights) {
+    double error = 0;
+    for (std::size_t token = 0; token < inputs.size(); token += kWidth) {
+        double difference = 0;
+        for (std::size_t i = 0; i < kWidth; ++i) difference -= double{kRow[i]} * inputs[token + i];
+        for (std::size_t s = 0; s < kKept.size(); ++s)
+            difference += double{kept_weights[s]} * inputs[token + static_cast<std::size_t>(kKept[s])];
+        error += difference * difference;
+    }
+    return error;
+}
+
+std::vector<float> compensated(const GramBlocks& gram) {
+    std::vector<float> out(kKept.size());
+    Compensation(gram, kKept).apply(kRow, out);
+    return out;
+}
+
+TEST(Compensation, LowersTheOutputsErrorAndIsTheRidgeSolution) {
+    const auto inputs = correlated_inputs(200);
+    const GramBlocks gram = gram_of(inputs);
+    const std::vector<float> found = compensated(gram);
+    const std::vector<float> cut{kRow[0], kRow[2], kRow[3], kRow[5]};
+    EXPECT_LT(error_of(inputs, found), 0.05 * error_of(inputs, cut));
+
+    // The normal equations of the ridge: (C_SS + λI)(w′ − w_S) = C_SP w_P, row by row.
+    const auto c = [&](std::int64_t a, std::int64_t b) {
+        return double{gram.values[static_cast<std::size_t>(a * kWidth + b)]};
+    };
+    double mean = 0;
+    for (const std::int64_t s : kKept) mean += c(s, s) / static_cast<double>(kKept.size());
+    for (std::size_t i = 0; i < kKept.size(); ++i) {
+        double left = 0.01 * mean * (double{found[i]} - double{cut[i]}), right = 0;
+        for (std::size_t j = 0; j < kKept.size(); ++j)
+            left += c(kKept[i], kKept[j]) * (double{found[j]} - double{cut[j]});
+        for (const std::int64_t p : {1, 4}) right += c(kKept[i], p) * double{kRow[static_cast<std::size_t>(p)]};
+        EXPECT_NEAR(left, right, 1e-4 * mean) << i;  // F32 holds the map, the weights and the Gram matrix
+    }
+}
+
+TEST(Compensation, OfIndependentChannelsChangesNothing) {
+    GramBlocks gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
+    for (std::size_t i = 0; i < kWidth; ++i) gram.values[i * kWidth + i] = static_cast<float>(i + 1);
+    EXPECT_EQ(compensated(gram), (std::vector<float>{kRow[0], kRow[2], kRow[3], kRow[5]}));
+    gram.values.assign(gram.values.size(), 0.0f);  // never seen
+    EXPECT_EQ(compensated(gram), (std::vector<float>{kRow[0], kRow[2], kRow[3], kRow[5]}));
+}
+
+TEST(Compensation, TakesChannelsOfDifferentBlocksForIndependent) {
+    const GramBlocks whole = gram_of(correlated_inputs(50));
+    GramBlocks blocks{.width = kWidth, .block = 3, .values = {}};
+    GramBlocks zeroed = whole;
+    for (std::size_t block = 0; block < 2; ++block)
+        for (std::size_t i = 0; i < 9; ++i)
+            blocks.values.push_back(whole.values[(3 * block + i / 3) * kWidth + 3 * block + i % 3]);
+    for (std::size_t i = 0; i < zeroed.values.size(); ++i)
+        if (i / kWidth / 3 != i % kWidth / 3) zeroed.values[i] = 0;
+    EXPECT_EQ(compensated(blocks), compensated(zeroed));
+}
+
+TEST(Compensation, TreatsEveryRowAlike) {
+    const GramBlocks gram = gram_of(correlated_inputs(50));
+    std::vector<float> rows = kRow;
+    rows.insert(rows.end(), kRow.rbegin(), kRow.rend());
+    std::vector<float> out(2 * kKept.size()), second(kKept.size());
+    const Compensation compensation(gram, kKept);
+    compensation.apply(rows, out);
+    const std::vector<float> reversed(kRow.rbegin(), kRow.rend());
+    compensation.apply(reversed, second);
+    EXPECT_EQ(std::vector<float>(out.begin(), out.begin() + 4), compensated(gram));
+    EXPECT_EQ(std::vector<float>(out.begin() + 4, out.end()), second);
+}
+
+TEST(Compensation, RefusesWhatIsNoGramMatrix) {
+    GramBlocks gram = gram_of(correlated_inputs(50));
+    gram.values[2] = gram.values[2 * kWidth] = 1e6f;  // |C_02| beyond what C_00 and C_22 allow
+    EXPECT_THROW(Compensation(gram, kKept), Error);
+}
+
+}  // namespace
+}  // namespace plasticity
