@@ -19,7 +19,7 @@ fuzz: setup  ## run every fuzz target for SECONDS (60 unless given); needs clang
 	@scripts/fuzz $(SECONDS)
 
 bench: build  ## compare with llama.cpp's own tools, side by side
-	@if [ -x bench/run.sh ]; then bench/run.sh; else echo "there are no benchmarks yet (bench/run.sh)"; fi
+	@bench/run.sh
 
 coverage: setup  ## which lines the unit tests reach
 	@scripts/coverage

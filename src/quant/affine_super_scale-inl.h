@@ -42,24 +42,28 @@ HWY_INLINE AffineMoments broadcast_moments(const AffineGroups& groups, std::size
     return {constant(groups.q[lane]), constant(groups.qq[lane]), constant(groups.yq[lane])};
 }
 
-/// The best of peak / denominators, gain(lane, value, inverse) summed over the lanes of a super-block.
-template <class Gain>
-HWY_INLINE float best_candidate(float peak, const AffineDenominators& denominators, const Gain& gain) {
-    if (!(peak > kTiny)) return 0;
-    AffineDenominators gains;
-    for (std::size_t c = 0; c < kAffineCandidates; c += hn::Lanes(FloatTag())) {
-        const Floats inverse = hn::Div(hn::LoadU(FloatTag(), denominators.data() + c), constant(peak));
-        hn::StoreU(gain(hn::Div(constant(1.0f), inverse), inverse), FloatTag(), gains.data() + c);
-    }
-    const auto best = static_cast<std::size_t>(std::max_element(gains.begin(), gains.end()) - gains.begin());
-    return peak / denominators[best];
-}
-
 /// The lanes of one super-block.
 struct LaneRange {
     std::size_t first;
     std::size_t count;
 };
+
+/// The best of peak / denominators, by gain(lane, value, inverse) summed over the lanes of a super-block.
+template <class Gain>
+HWY_INLINE float best_candidate(float peak, LaneRange range, const AffineDenominators& denominators, const Gain& gain) {
+    if (!(peak > kTiny)) return 0;
+    AffineDenominators gains;
+    for (std::size_t c = 0; c < kAffineCandidates; c += hn::Lanes(FloatTag())) {
+        const Floats inverse = hn::Div(hn::LoadU(FloatTag(), denominators.data() + c), constant(peak));
+        const Floats value = hn::Div(constant(1.0f), inverse);
+        Floats total = constant(0.0f);
+        for (std::size_t lane = range.first; lane < range.first + range.count; ++lane)
+            total = hn::Add(total, gain(lane, value, inverse));
+        hn::StoreU(total, FloatTag(), gains.data() + c);
+    }
+    const auto best = static_cast<std::size_t>(std::max_element(gains.begin(), gains.end()) - gains.begin());
+    return peak / denominators[best];
+}
 
 HWY_INLINE float largest_of(const LaneFloats& values, LaneRange range) {
     return *std::max_element(values.begin() + static_cast<std::ptrdiff_t>(range.first),
@@ -69,34 +73,26 @@ HWY_INLINE float largest_of(const LaneFloats& values, LaneRange range) {
 /// Rounding of weights as it is, minima free: the scale of the super-block with the highest gain.
 HWY_INLINE float best_super_scale(const AffineGroups& groups, LaneRange range, const AffineDenominators& denominators,
                                   float largest_multiplier) {
-    return best_candidate(largest_of(groups.scale, range), denominators, [&](Floats value, Floats inverse) HWY_ATTR {
-        Floats total = constant(0.0f);
-        for (std::size_t lane = range.first; lane < range.first + range.count; ++lane) {
-            const AffineGroup group = broadcast_group(groups, lane);
-            const AffineMoments sums = broadcast_moments(groups, lane);
-            const Floats multiplier = affine_level(hn::Mul(constant(groups.scale[lane]), inverse), largest_multiplier);
-            const Floats scale = hn::Mul(value, multiplier);
-            total = hn::Add(total, affine_gain(group, sums, scale, best_base(group, sums, scale)));
-        }
-        return total;
-    });
+    const auto gain = [&](std::size_t lane, Floats value, Floats inverse) HWY_ATTR {
+        const AffineGroup group = broadcast_group(groups, lane);
+        const AffineMoments sums = broadcast_moments(groups, lane);
+        const Floats multiplier = affine_level(hn::Mul(constant(groups.scale[lane]), inverse), largest_multiplier);
+        const Floats scale = hn::Mul(value, multiplier);
+        return affine_gain(group, sums, scale, best_base(group, sums, scale));
+    };
+    return best_candidate(largest_of(groups.scale, range), range, denominators, gain);
 }
 
 /// Rounding and scales as they are: the scale of the minima with the highest gain.
 HWY_INLINE float best_super_minimum(const AffineGroups& groups, LaneRange range, const AffineDenominators& denominators,
                                     float largest_multiplier) {
-    return best_candidate(largest_of(groups.minimum, range), denominators, [&](Floats value, Floats inverse) HWY_ATTR {
-        Floats total = constant(0.0f);
-        for (std::size_t lane = range.first; lane < range.first + range.count; ++lane) {
-            const AffineGroup group = broadcast_group(groups, lane);
-            const Floats multiplier =
-                affine_level(hn::Mul(constant(groups.minimum[lane]), inverse), largest_multiplier);
-            const Floats base = hn::Neg(hn::Add(group.low, hn::Mul(value, multiplier)));
-            total =
-                hn::Add(total, affine_gain(group, broadcast_moments(groups, lane), constant(groups.scale[lane]), base));
-        }
-        return total;
-    });
+    const auto gain = [&](std::size_t lane, Floats value, Floats inverse) HWY_ATTR {
+        const AffineGroup group = broadcast_group(groups, lane);
+        const Floats multiplier = affine_level(hn::Mul(constant(groups.minimum[lane]), inverse), largest_multiplier);
+        const Floats base = hn::Neg(hn::Add(group.low, hn::Mul(value, multiplier)));
+        return affine_gain(group, broadcast_moments(groups, lane), constant(groups.scale[lane]), base);
+    };
+    return best_candidate(largest_of(groups.minimum, range), range, denominators, gain);
 }
 
 /// Both scales of a super-block by least squares, multipliers and rounding as they are.

@@ -17,13 +17,10 @@ namespace {
 
 using test::expect_error;
 using test::names_in;
+using test::put;
 using test::read_bytes;
 using test::TempDir;
 using test::write_bytes;
-
-void put(AtomicFile& file, std::string_view text) {
-    file.write(std::as_bytes(std::span(text)));
-}
 
 /// Writes beyond this many bytes of one file fail, as on a full disk, while the object lives.
 class FileSizeLimit {

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/error.h"
+#include "io/atomic_file.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace plasticity::test {
@@ -62,18 +62,9 @@ inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
     return names;
 }
 
-/// `action` throws Error of this kind, and the message holds every one of `parts`.
-template <typename Action>
-void expect_error(ErrorKind kind, const std::vector<std::string>& parts, Action&& action) {
-    try {
-        action();
-        ADD_FAILURE() << "no error; expected one about '" << (parts.empty() ? "" : parts.front()) << "'";
-    } catch (const Error& error) {
-        EXPECT_EQ(static_cast<int>(error.kind()), static_cast<int>(kind)) << error.what();
-        for (const std::string& part : parts)
-            EXPECT_NE(std::string_view(error.what()).find(part), std::string_view::npos)
-                << "'" << part << "' is not in: " << error.what();
-    }
+/// Writes to the temporary of a file to be.
+inline void put(AtomicFile& file, std::string_view text) {
+    file.write(std::as_bytes(std::span(text)));
 }
 
 }  // namespace plasticity::test

@@ -9,13 +9,10 @@ namespace plasticity {
 namespace {
 
 using test::names_in;
+using test::put;
 using test::read_bytes;
 using test::TempDir;
 using test::write_bytes;
-
-void put(AtomicFile& file, std::string_view text) {
-    file.write(std::as_bytes(std::span(text)));
-}
 
 /// What a killed process leaves: its files as they were at that moment.
 class KilledWriter : public testing::Test {

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "model/token_type.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -214,13 +215,7 @@ class ReadSpoiledTokenizer : public testing::TestWithParam<SpoiledTokenizer> {};
 TEST_P(ReadSpoiledTokenizer, SaysWhatIsWrong) {
     json tokenizer = parsed_tokenizer(GetParam().pre);
     GetParam().spoil(tokenizer);
-    try {
-        read(tokenizer);
-        FAIL() << "accepted";
-    } catch (const Error& error) {
-        EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
-        EXPECT_NE(std::string(error.what()).find(GetParam().expected), std::string::npos) << error.what();
-    }
+    test::expect_error(ErrorKind::kMalformed, {GetParam().expected}, [&] { read(tokenizer); });
 }
 
 std::vector<SpoiledTokenizer> spoiled_tokenizers() {
