@@ -15,7 +15,9 @@ PLANS = {
     "tiers-pruned": ["--policy", "tiers", "--prune", "auto"],
     "optimal": ["--policy", "optimal", "--prune", "off"],
     "optimal-pruned": ["--policy", "optimal", "--prune", "auto"],
+    "optimal-feedback": ["--policy", "optimal", "--prune", "off"],
 }
+WITH_GRAM = {"optimal-feedback"}
 
 
 class StockTool:
@@ -37,20 +39,24 @@ class StockTool:
 class OwnTool:
     def __init__(self, bench, base):
         self._bench, self._base = bench, base
-        self._gradients, self._stats, self._score_seconds = bench.score(base)
+        self._gram = bench.work / f"{base.stem}.gram.gguf" if WITH_GRAM & set(bench.options.plans) else None
+        self._gradients, self._stats, self._score_seconds = bench.score(base, self._gram)
 
-    def compress(self, target, bytes_allowed, plan_options):
+    def compress(self, target, bytes_allowed, plan_name):
         path = self._bench.work / "recipe.json"
         plan = self._bench.plasticity("plan", self._base, "--scores", self._gradients, "--stats", self._stats,
-                                      "--target-size", bytes_allowed, *plan_options, "-o", path, "--force")
-        run = self._bench.plasticity("compress", self._base, "--recipe", path, "--stats", self._stats, "-o", target)
+                                      "--target-size", bytes_allowed, *PLANS[plan_name], "-o", path, "--force")
+        gram = ["--gram", self._gram] if plan_name in WITH_GRAM else []
+        run = self._bench.plasticity("compress", self._base, "--recipe", path, "--stats", self._stats, *gram,
+                                     "-o", target, "--json")
         assert target.stat().st_size <= bytes_allowed, f"{target.stat().st_size} bytes; allowed {bytes_allowed}"
         recipe = json.loads(path.read_text())
         heads = sum(len(layer["retainedHeadIndices"]) for layer in recipe["topology"]["layers"])
         types = sorted({entry["quantType"] for entry in recipe["tensorQuantMap"]})
         return {"calibration_seconds": self._score_seconds, "plan_seconds": plan.seconds,
                 "quantize_seconds": run.seconds, "heads_left": heads, "types": types,
-                "predicted_kl": recipe.get("predictedKl")}
+                "predicted_kl": recipe.get("predictedKl"),
+                "output_error_ratio": json.loads(run.stdout)["output_error_ratio"]}
 
 
 def stock_divergence(bench, base_logits, file):
@@ -90,7 +96,7 @@ def measure_base(bench, name, seed):
         files[label] = measure(label, target, entry)
         for plan in bench.options.plans:
             target = bench.work / "own.gguf"
-            label, entry = f"plasticity, {plan}, bytes of {kind}", own.compress(target, allowed, PLANS[plan])
+            label, entry = f"plasticity, {plan}, bytes of {kind}", own.compress(target, allowed, plan)
             files[label] = measure(label, target, entry)
     remove(bench.work / "base-logits.bin")
     return {"base_bytes": base.stat().st_size, "files": files}

@@ -153,13 +153,17 @@ class Workbench:
             self.run([sys.executable, ROOT / "bench" / "offgrid_base.py", self.model(name), target, "--seed", seed])
         return target
 
-    def score(self, base):
-        """gate_gradients.json and stats.gguf of a base on the calibration text, and the seconds they took."""
-        stem = f"{base.stem}-{self.options.tokens}"
+    def score(self, base, gram=None):
+        """gate_gradients.json and stats.gguf of a base on the calibration text, and the seconds they took.
+
+        With a path for Gram matrices every example counts for them, and for curvature too.
+        """
+        stem = f"{base.stem}-{self.options.tokens}{'-gram' if gram else ''}"
         gradients, stats, timing = (self._kept / f"{stem}{end}" for end in (".json", ".stats.gguf", ".seconds"))
-        if not timing.exists():
+        if not timing.exists() or (gram and not gram.exists()):
+            more = ["--gram", gram, "--curvature-every", 1] if gram else []
             run = self.plasticity("score", base, "--data", self.calibration, "--tokens", self.options.tokens,
-                                  "-o", gradients, "--stats", stats, "--force")
+                                  "-o", gradients, "--stats", stats, *more, "--force")
             timing.write_text(f"{run.seconds:.2f}")
         return gradients, stats, float(timing.read_text())
 

@@ -13,7 +13,7 @@ struct CompressOptions {
     std::filesystem::path model;
     std::filesystem::path output;
     std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
-    std::optional<std::filesystem::path> gram;        ///< Gram matrices: pruned heads are compensated for
+    std::optional<std::filesystem::path> gram;        ///< Gram matrices: for compensation and error feedback
     bool with_tokenizer = true;
     bool dry_run = false;  ///< lay out and check, write nothing
     bool overwrite = false;
@@ -24,7 +24,9 @@ struct CompressResult {
     std::uint64_t file_bytes = 0;
     std::uint64_t source_bytes = 0;
     std::uint64_t tensors = 0;
-    std::uint64_t compensated = 0;  ///< of them: their columns took over what pruned ones did
+    std::uint64_t compensated = 0;             ///< of them: their columns took over what pruned ones did
+    std::uint64_t with_error_feedback = 0;     ///< of them: errors of earlier columns are made good by later ones
+    std::optional<double> output_error_ratio;  ///< squared error of those matrices' outputs ÷ that without, mean
     double seconds = 0;
 };
 

@@ -42,7 +42,8 @@ struct Topology {
 struct QuantAssignment {
     std::string pattern;  ///< glob with `*` and `?`; `*` also spans dots
     ggml_type type = GGML_TYPE_F16;
-    std::string reason;  ///< with its numbers
+    std::string reason;          ///< with its numbers
+    bool error_feedback = true;  ///< where Gram matrices are given; written when false
     bool operator==(const QuantAssignment&) const = default;
 };
 

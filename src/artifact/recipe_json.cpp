@@ -157,6 +157,7 @@ QuantAssignment read_assignment(const Parsed& json, const std::string& where) {
     if (!type) reader.fail("quantType", fmt::format("is \"{}\"; expected one of {}", name, weight_type_names()));
     assignment.type = *type;
     assignment.reason = reader.text("reason");
+    if (reader.has("errorFeedback")) assignment.error_feedback = reader.boolean("errorFeedback");
     reader.finish();
     return assignment;
 }
@@ -221,6 +222,7 @@ std::string recipe_to_json(const Recipe& recipe) {
         item["pattern"] = assignment.pattern;
         item["quantType"] = ggml_type_name(assignment.type);
         item["reason"] = assignment.reason;
+        if (!assignment.error_feedback) item["errorFeedback"] = false;
         json["tensorQuantMap"].push_back(std::move(item));
     }
     return json_text(json);

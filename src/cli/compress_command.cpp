@@ -45,14 +45,17 @@ void run_compress(CompressCommand& command) {
     const CompressResult done = compress(command.options, recipe, *progress);
     const double ratio = static_cast<double>(done.source_bytes) / static_cast<double>(done.file_bytes);
     if (command.common.json)
-        print_json({{"output", command.options.output.string()},
-                    {"file_bytes", done.file_bytes},
-                    {"source_bytes", done.source_bytes},
-                    {"compression_ratio", ratio},
-                    {"tensors", done.tensors},
-                    {"compensated", done.compensated},
-                    {"seconds", done.seconds},
-                    {"dry_run", command.options.dry_run}});
+        print_json(
+            {{"output", command.options.output.string()},
+             {"file_bytes", done.file_bytes},
+             {"source_bytes", done.source_bytes},
+             {"compression_ratio", ratio},
+             {"tensors", done.tensors},
+             {"compensated", done.compensated},
+             {"with_error_feedback", done.with_error_feedback},
+             {"output_error_ratio", done.output_error_ratio ? nlohmann::json(*done.output_error_ratio) : nullptr},
+             {"seconds", done.seconds},
+             {"dry_run", command.options.dry_run}});
     else if (command.options.dry_run)
         print_line(fmt::format("{}: would be {} bytes ({}), {:.2f} times smaller", command.options.output.string(),
                                done.file_bytes, format_bytes(done.file_bytes), ratio));
@@ -76,7 +79,8 @@ void add_compress_command(CLI::App& program, CommandResult&) {
                     "Importance of channels: from score, or from llama-imatrix");
     app->add_option(
         "--gram", options.gram,
-        "Gram matrices of score --gram: what stays of the attention outputs takes over what pruned heads did");
+        "Gram matrices of score --gram: rounding errors are made good by later columns, and what stays of the "
+        "attention outputs takes over what pruned heads did");
     app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
     app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
     add_plan_options(*app, command->arguments);

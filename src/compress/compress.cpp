@@ -79,11 +79,52 @@ void note_compensation(const OutputLayout& layout, std::uint64_t compensated, Pr
                               std::ranges::count_if(layout.tensors, loses_columns)));
 }
 
-std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Statistics* statistics,
-                                         const GramFile* gram) {
+Knowledge knowledge_of(const std::optional<Statistics>& statistics, const std::optional<GramFile>& gram) {
+    return {.statistics = statistics ? &*statistics : nullptr,
+            .gram = gram ? &*gram : nullptr,
+            .feedback = gram ? std::make_shared<FeedbackFactors>(*gram) : nullptr};
+}
+
+struct FeedbackSummary {
+    std::uint64_t matrices = 0;
+    std::optional<double> mean_ratio;  ///< over matrices that have been quantised
+    double share_of_rows = 0;          ///< that feedback made better
+};
+
+FeedbackSummary summarise_feedback(const std::vector<TensorEncoder>& encoders) {
+    FeedbackSummary summary;
+    FeedbackOutcome all;
+    double ratios = 0;
+    int measured = 0;
+    for (const TensorEncoder& encoder : encoders) {
+        if (encoder.feedback() == nullptr) continue;
+        ++summary.matrices;
+        const FeedbackOutcome outcome = encoder.feedback()->outcome();
+        all.add(outcome);
+        if (!(outcome.error_before > 0)) continue;
+        ratios += outcome.error_after / outcome.error_before;
+        ++measured;
+    }
+    if (measured > 0) summary.mean_ratio = ratios / measured;
+    if (all.rows > 0) summary.share_of_rows = static_cast<double>(all.rows_changed) / static_cast<double>(all.rows);
+    return summary;
+}
+
+void note_feedback(const FeedbackSummary& summary, Progress& progress) {
+    if (!summary.mean_ratio) return progress.note("error feedback in no matrix");
+    progress.note(
+        fmt::format("error feedback in {} matrices: {:.1f} % of their rows are better by it; squared error of "
+                    "outputs x{:.3f}",
+                    summary.matrices, 100 * summary.share_of_rows, *summary.mean_ratio));
+}
+
+std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Recipe& recipe, const Knowledge& knowledge) {
     std::vector<TensorEncoder> encoders;
     encoders.reserve(layout.tensors.size());
-    for (const OutputTensor& tensor : layout.tensors) encoders.emplace_back(tensor, statistics, gram);
+    for (const OutputTensor& tensor : layout.tensors) {
+        const QuantAssignment* assignment = recipe.assignment_for(hf_name(tensor.source->id));
+        encoders.emplace_back(tensor, knowledge, assignment == nullptr || assignment->error_feedback);
+    }
     return encoders;
 }
 
@@ -158,7 +199,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
-    const auto encoders = make_encoders(layout, statistics ? &*statistics : nullptr, gram ? &*gram : nullptr);
+    const auto encoders = make_encoders(layout, recipe, knowledge_of(statistics, gram));
     const auto compensated = static_cast<std::uint64_t>(std::ranges::count_if(encoders, &TensorEncoder::compensates));
     if (gram) note_compensation(layout, compensated, progress);
 
@@ -174,11 +215,15 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
         file.finish();
         progress.end();
     }
+    const FeedbackSummary feedback = summarise_feedback(encoders);
+    if (gram && !options.dry_run) note_feedback(feedback, progress);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
     return {.file_bytes = layout.file.file_bytes(),
             .source_bytes = source_bytes(*model),
             .tensors = layout.tensors.size(),
             .compensated = compensated,
+            .with_error_feedback = feedback.matrices,
+            .output_error_ratio = feedback.mean_ratio,
             .seconds = elapsed.count()};
 }
 

@@ -21,26 +21,31 @@ std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* s
 
 namespace {
 
-/// Nothing where no column of a matrix goes, or the file does not know its input.
-std::optional<Compensation> compensation_of(const OutputTensor& tensor, const GramFile* gram) {
+/// The input of a matrix, where the file knows it.
+const GramInput* input_of(const OutputTensor& tensor, const GramFile* gram) {
     const ModelTensor& source = *tensor.source;
-    if (gram == nullptr || source.is_vector || source.n_matrices != 1 || tensor.cols.empty()) return std::nullopt;
+    if (gram == nullptr || source.is_vector || source.n_matrices != 1) return nullptr;
     const GramInput* input = gram->find(gguf_name(source.id));
-    if (input == nullptr) return std::nullopt;
-    if (input->width != source.cols)
+    if (input != nullptr && input->width != source.cols)
         throw Error(ErrorKind::kMalformed,
                     fmt::format("the Gram matrix of {} is of {} channels; expected {}. Is it another model's?",
                                 source.name, input->width, source.cols));
-    return Compensation(gram->read(input->matrix), tensor.cols);
+    return input;
 }
 
 }  // namespace
 
-TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Statistics* statistics, const GramFile* gram)
-    : tensor_(&tensor), compensation_(compensation_of(tensor, gram)) {
+TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Knowledge& knowledge, bool error_feedback)
+    : tensor_(&tensor) {
     // Quantising again what already has the type would only lose precision.
     if (tensor.source->type == tensor.spec.type && tensor.cols.empty()) return;
-    quantizer_.emplace(tensor.spec.type, tensor.spec.dims[0], importance_of(tensor, statistics), tensor.spec.name);
+    quantizer_.emplace(tensor.spec.type, tensor.spec.dims[0], importance_of(tensor, knowledge.statistics),
+                       tensor.spec.name);
+    const GramInput* input = input_of(tensor, knowledge.gram);
+    if (input == nullptr) return;
+    if (!tensor.cols.empty()) compensation_.emplace(knowledge.gram->read(input->matrix), tensor.cols);
+    if (error_feedback && takes_feedback(tensor))
+        feedback_ = std::make_unique<TensorFeedback>(tensor, knowledge.feedback);
 }
 
 void TensorEncoder::encode(const Model& model, const Tile& tile, TileScratch& scratch,
@@ -49,6 +54,7 @@ void TensorEncoder::encode(const Model& model, const Tile& tile, TileScratch& sc
     const std::span<const float> rows = read_rows(model, tile, scratch);
     out.resize(static_cast<std::size_t>(tile.n_rows) * quantizer_->row_bytes());
     quantizer_->quantize(rows, tile.first_row, out);
+    if (feedback_) feedback_->improve(rows, out);
 }
 
 std::span<const float> TensorEncoder::read_rows(const Model& model, const Tile& tile, TileScratch& scratch) const {

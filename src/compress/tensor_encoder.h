@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "artifact/gram.h"
 #include "artifact/statistics.h"
+#include "compress/tensor_feedback.h"
 #include "compress/tile.h"
 #include "quant/block_quantizer.h"
 #include "quant/compensation.h"
@@ -18,14 +20,23 @@ namespace plasticity {
 /// @throws Error (kMalformed) when the statistics are of another width
 std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* statistics);
 
+/// What is known of the model's activations; nullptr: nothing.
+struct Knowledge {
+    const Statistics* statistics = nullptr;     ///< importance weights
+    const GramFile* gram = nullptr;             ///< for compensation (quant/compensation.h) and error feedback
+    std::shared_ptr<FeedbackFactors> feedback;  ///< of `gram`
+};
+
 /// How one tensor gets from its source's bytes to its output's. Thread-safe once built.
 class TensorEncoder {
 public:
-    /// @param gram  nullptr: none; else what is lost with input columns is compensated for (quant/compensation.h)
+    /// @param error_feedback  unless the recipe turns it off
     /// @throws Error (kMalformed) when the statistics, the Gram matrix or the type do not fit the tensor
-    TensorEncoder(const OutputTensor& tensor, const Statistics* statistics, const GramFile* gram);
+    TensorEncoder(const OutputTensor& tensor, const Knowledge& knowledge, bool error_feedback);
 
     bool compensates() const { return compensation_.has_value(); }
+    /// nullptr: without.
+    const TensorFeedback* feedback() const { return feedback_.get(); }
 
     /// Reads a tile and turns it into the bytes that are written.
     /// @throws Error (kMalformed naming tensor, row and column of a weight that is not finite, kIo)
@@ -39,6 +50,7 @@ private:
     const OutputTensor* tensor_;
     std::optional<Compensation> compensation_;
     std::optional<BlockQuantizer> quantizer_;  ///< nothing: bytes are copied as they are
+    std::unique_ptr<TensorFeedback> feedback_;
 };
 
 }  // namespace plasticity

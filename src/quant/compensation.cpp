@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "quant/eigen_blocking.h"
 
 namespace plasticity {
 namespace {
@@ -49,8 +50,7 @@ Matrix solve(const GramBlocks& gram, std::span<const std::int64_t> kept, std::sp
 
 Compensation::Compensation(const GramBlocks& gram, std::span<const std::int64_t> kept)
     : width_(gram.width), kept_(kept.begin(), kept.end()) {
-    // Eigen cuts its products by the caches it finds; sums must not depend on the machine.
-    Eigen::setCpuCacheSizes(32 << 10, 512 << 10, 4 << 20);
+    fix_eigen_blocking();
     for (std::int64_t column = 0; column < width_; ++column)
         if (!std::ranges::binary_search(kept_, column)) removed_.push_back(column);
     if (kept_.empty() || removed_.empty()) return;

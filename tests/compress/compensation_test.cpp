@@ -12,6 +12,7 @@
 #include "io/gguf_reader.h"
 #include "plasticity/compress.h"
 #include "support/temp_dir.h"
+#include "support/tiny_gram.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 
@@ -43,23 +44,9 @@ protected:
         write_gram(kWidth, "");
     }
 
-    /// Of 50 inputs that follow from the name alone.
     void write_gram(std::int64_t width, const std::string& model_sha256) {
-        const std::vector<float> inputs = test::uniform_stream("inputs", static_cast<std::size_t>(50 * width));
-        GramHeader header{.n_tokens = 50, .weighting = "none", .model_sha256 = model_sha256};
-        for (const char* name : {"blk.0.attn_output.weight", "blk.1.attn_output.weight"})
-            header.inputs.push_back({.matrix = name, .width = width, .block = width});
-        std::vector<float> packed;
-        for (std::size_t row = 0; row < static_cast<std::size_t>(width); ++row)
-            for (std::size_t col = 0; col <= row; ++col) {
-                double sum = 0;
-                for (std::size_t token = 0; token < inputs.size(); token += static_cast<std::size_t>(width))
-                    sum += double{inputs[token + row]} * double{inputs[token + col]};
-                packed.push_back(static_cast<float>(sum));
-            }
-        GramWriter file(gram_, header, Overwrite::kReplace);
-        for (const GramInput& input : header.inputs) file.write(input, packed);
-        file.finish();
+        test::write_tiny_gram(gram_, {{"blk.0.attn_output.weight", width}, {"blk.1.attn_output.weight", width}},
+                              model_sha256);
     }
 
     CompressOptions options(const std::string& output, int threads = 1) const {

@@ -1,0 +1,199 @@
+#include "quant/error_feedback.h"
+
+#include <hwy/aligned_allocator.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace plasticity {
+namespace {
+
+using Floats = hwy::AlignedFreeUniquePtr<float[]>;
+using Codes = hwy::AlignedFreeUniquePtr<std::uint8_t[]>;
+
+constexpr std::size_t kPanelValues = kPanelColumns * kFeedbackLanes;
+
+Floats zeros(std::size_t columns) {
+    Floats values = hwy::AllocateAligned<float>(columns * kFeedbackLanes);
+    std::fill_n(values.get(), columns * kFeedbackLanes, 0.0f);
+    return values;
+}
+
+/// A panel's columns, then what the errors of columns [first_row, `end`) ask of them.
+void start_targets(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* columns,
+                   const float* errors, std::size_t end, float* targets) {
+    std::fill_n(targets, kPanelValues, 0.0f);
+    std::copy_n(columns, panel.width * kFeedbackLanes, targets);
+    if (end > panel.first_row)
+        add_feedback(factor.coefficients(panel, panel.first_row), errors + panel.first_row * kFeedbackLanes,
+                     end - panel.first_row, targets);
+}
+
+}  // namespace
+
+/// Rows side by side, a lane each; lanes without a row hold zeros.
+struct ErrorFeedback::Group {
+    Group(std::size_t n_columns, std::size_t block_weights)
+        : columns(zeros(n_columns)),
+          targets(zeros(block_weights + kPanelColumns)),
+          codes(hwy::AllocateAligned<std::uint8_t>(block_weights * kFeedbackLanes)),
+          block_rows(block_weights * kFeedbackLanes) {}
+
+    std::size_t n_rows = 0;
+    Floats columns;                 ///< [columns][lanes] weights; errors from where a block has been quantised
+    Floats targets;                 ///< [block's weights][lanes] with the feedback of all blocks before
+    Codes codes;                    ///< [block's weights][lanes]
+    std::vector<float> block_rows;  ///< [lanes][block's weights] the targets, as quantisers want them
+    std::vector<std::byte> bytes;   ///< [rows][row_bytes]
+};
+
+void FeedbackOutcome::add(const FeedbackOutcome& other) {
+    error_before += other.error_before;
+    error_after += other.error_after;
+    rows += other.rows;
+    rows_changed += other.rows_changed;
+}
+
+ErrorFeedback::ErrorFeedback(ggml_type type, std::shared_ptr<const FeedbackFactor> factor)
+    : type_(type),
+      factor_(std::move(factor)),
+      block_weights_(static_cast<std::size_t>(ggml_blck_size(type))),
+      row_bytes_(ggml_row_size(type, static_cast<std::int64_t>(factor_->columns()))),
+      own_(own_quantizer(type)),
+      format_(scalar_format(type)) {}
+
+FeedbackOutcome ErrorFeedback::improve(std::span<const float> rows, std::span<std::byte> bytes) const {
+    const std::size_t n_columns = factor_->columns(), n_rows = rows.size() / n_columns;
+    Group group(n_columns, block_weights_);
+    FeedbackOutcome outcome;
+    for (std::size_t first = 0; first < n_rows; first += kFeedbackLanes) {
+        group.n_rows = std::min(kFeedbackLanes, n_rows - first);
+        const auto some = rows.subspan(first * n_columns, group.n_rows * n_columns);
+        const auto stored = bytes.subspan(first * row_bytes_, group.n_rows * row_bytes_);
+        load(some, group);
+        subtract_stored(stored, group);
+        const std::vector<double> before = output_errors(group);
+        load(some, group);
+        quantize(group);
+        const std::vector<double> after = output_errors(group);
+        for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
+            const bool better = after[lane] < before[lane];
+            outcome.add({before[lane], better ? after[lane] : before[lane], 1, better ? 1 : 0});
+            if (better)
+                std::copy_n(group.bytes.begin() + static_cast<std::ptrdiff_t>(lane * row_bytes_), row_bytes_,
+                            stored.begin() + static_cast<std::ptrdiff_t>(lane * row_bytes_));
+        }
+    }
+    return outcome;
+}
+
+void ErrorFeedback::load(std::span<const float> rows, Group& group) const {
+    const std::size_t n_columns = factor_->columns();
+    std::fill_n(group.columns.get(), n_columns * kFeedbackLanes, 0.0f);
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane)
+        for (std::size_t column = 0; column < n_columns; ++column)
+            group.columns[column * kFeedbackLanes + lane] = rows[lane * n_columns + column];
+}
+
+/// Weights become errors, as the bytes stand.
+void ErrorFeedback::subtract_stored(std::span<const std::byte> bytes, Group& group) const {
+    std::vector<float> values(factor_->columns());
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
+        ggml_get_type_traits(type_)->to_float(bytes.data() + lane * row_bytes_, values.data(), std::ssize(values));
+        for (std::size_t column = 0; column < values.size(); ++column)
+            group.columns[column * kFeedbackLanes + lane] -= values[column];
+    }
+}
+
+void ErrorFeedback::quantize(Group& group) const {
+    group.bytes.resize(group.n_rows * row_bytes_);
+    const auto panels = factor_->panels();
+    for (std::size_t begin = 0, end = 0; begin < panels.size(); begin = end) {
+        const std::size_t first_column = panels[begin].first_column;
+        while (end < panels.size() && panels[end].first_column < first_column + block_weights_) ++end;
+        quantize_block(first_column, panels.subspan(begin, end - begin), group);
+    }
+}
+
+void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
+                                   Group& group) const {
+    for (const FeedbackFactor::Panel& panel : panels) {
+        alignas(64) float targets[kPanelValues];
+        start_targets(*factor_, panel, group.columns.get() + panel.first_column * kFeedbackLanes, group.columns.get(),
+                      first_column, targets);
+        clamp_targets(targets);
+        std::copy_n(targets, panel.width * kFeedbackLanes,
+                    group.targets.get() + (panel.first_column - first_column) * kFeedbackLanes);
+    }
+    search_scales(first_column, group);
+    assign_codes(first_column, panels, group);
+}
+
+/// Quantises the targets of a block, each weight counted by what its error will have cost in the end.
+void ErrorFeedback::search_scales(std::size_t first_column, Group& group) const {
+    std::array<Block, kFeedbackLanes> blocks;
+    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_);
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
+        float* weights = group.block_rows.data() + lane * block_weights_;
+        for (std::size_t i = 0; i < block_weights_; ++i) weights[i] = group.targets[i * kFeedbackLanes + lane];
+        blocks[lane] = {.weights = weights,
+                        .importance = factor_->column_weights().data() + first_column,
+                        .out = group.bytes.data() + lane * row_bytes_ + at};
+    }
+    own_(std::span(blocks).first(group.n_rows));
+}
+
+void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
+                                 Group& group) const {
+    std::array<GroupScales, kFeedbackLanes> scales{};
+    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_);
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane)
+        format_->read_scales(group.bytes.data() + lane * row_bytes_ + at, scales[lane]);
+
+    for (const FeedbackFactor::Panel& panel : panels) {
+        const std::size_t within = panel.first_column - first_column;
+        PanelScales of_panel;
+        for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
+            of_panel.scale[lane] = scales[lane].scale[within / format_->group_weights];
+            of_panel.offset[lane] = scales[lane].offset[within / format_->group_weights];
+        }
+        alignas(64) float targets[kPanelValues] = {};
+        std::copy_n(group.targets.get() + within * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
+        const std::size_t begin = std::max(first_column, panel.first_row);
+        if (begin < panel.first_column)
+            add_feedback(factor_->coefficients(panel, begin), group.columns.get() + begin * kFeedbackLanes,
+                         panel.first_column - begin, targets);
+        assign_with_feedback(*format_, of_panel, panel.width, factor_->coefficients(panel, panel.first_column), targets,
+                             group.columns.get() + panel.first_column * kFeedbackLanes,
+                             group.codes.get() + within * kFeedbackLanes);
+    }
+
+    std::array<std::uint8_t, kMostBlockWeights> codes;
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
+        for (std::size_t i = 0; i < block_weights_; ++i) codes[i] = group.codes[i * kFeedbackLanes + lane];
+        format_->write_codes(codes.data(), group.bytes.data() + lane * row_bytes_ + at);
+    }
+}
+
+/// e H eᵀ of each row's errors e: what H + λI says, less λ Σ e².
+std::vector<double> ErrorFeedback::output_errors(const Group& group) const {
+    std::vector<double> errors(kFeedbackLanes, 0.0);
+    for (const FeedbackFactor::Panel& panel : factor_->panels()) {
+        alignas(64) float targets[kPanelValues];
+        alignas(64) float damage[kFeedbackLanes] = {};
+        const float* own = group.columns.get() + panel.first_column * kFeedbackLanes;
+        start_targets(*factor_, panel, own, group.columns.get(), panel.first_column, targets);
+        add_damage(factor_->weights(panel), panel.width, factor_->coefficients(panel, panel.first_column), targets, own,
+                   damage);
+        for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
+            double squares = 0;
+            for (std::size_t c = 0; c < panel.width; ++c)
+                squares += double{own[c * kFeedbackLanes + lane]} * double{own[c * kFeedbackLanes + lane]};
+            errors[lane] += double{damage[lane]} - double{panel.damping} * squares;
+        }
+    }
+    return errors;
+}
+
+}  // namespace plasticity

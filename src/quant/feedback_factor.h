@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "artifact/gram.h"
+#include "quant/feedback_kernels.h"
+
+namespace plasticity {
+
+/// How rounding errors of earlier columns are made good by later ones.
+///
+/// With damping λ, H + λI = M D Mᵀ, M upper triangular with a diagonal of ones, D diagonal. An error e of a row then
+/// costs e (H + λI) eᵀ = Σ_j D_j (e_j + Σ_{i<j} e_i M_ij)², so column j had best be rounded as if its weight were
+/// larger by Σ_{i<j} e_i M_ij, and what rounding leaves there counts D_j. This is the order of GPTQ (Frantar et al.
+/// 2022), whose Cholesky factor of the inverse is M⁻¹ but for its rows' scale; here no matrix is inverted.
+class FeedbackFactor {
+public:
+    /// Columns that are handled together; none crosses a multiple of kPanelColumns or a block of the Gram matrix.
+    struct Panel {
+        std::size_t first_column = 0;
+        std::size_t width = 0;      ///< 1 to kPanelColumns
+        std::size_t first_row = 0;  ///< columns from here on bear upon it
+        float damping = 0;          ///< λ
+        std::size_t offset = 0;     ///< into the coefficients
+    };
+
+    /// @param gram     of the matrix' input; channels of different blocks count as independent
+    /// @param kept     the channels that the rows hold, ascending; empty: all
+    /// @param damping  λ as a share of each block's mean diagonal, > 0; more where a block would not be positive
+    /// definite
+    FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping);
+
+    std::size_t columns() const { return weights_.size(); }
+    std::span<const Panel> panels() const { return panels_; }
+    /// [panel.width] D of a panel's columns.
+    const float* weights(const Panel& panel) const { return weights_.data() + panel.first_column; }
+    /// [columns] D: what each column's rounding counts once those after it make up for it.
+    std::span<const float> column_weights() const { return weights_; }
+    /// [end of the panel − row][kPanelColumns] M from a row ≥ panel.first_row on.
+    const float* coefficients(const Panel& panel, std::size_t row) const {
+        return coefficients_.data() + panel.offset + (row - panel.first_row) * kPanelColumns;
+    }
+
+private:
+    void append(std::span<const float> block, const std::vector<std::size_t>& channels, float damping);
+
+    std::vector<Panel> panels_;
+    std::vector<float> coefficients_;
+    std::vector<float> weights_;
+};
+
+}  // namespace plasticity

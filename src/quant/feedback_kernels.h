@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "quant/scalar_blocks.h"
+
+namespace plasticity {
+
+/// Rows of a matrix that error feedback handles side by side, one in each lane. Sums never run across lanes, so a row's
+/// result does not depend on those beside it, nor on the width of vectors.
+inline constexpr std::size_t kFeedbackLanes = 64;
+
+/// Neighbouring columns that are handled together; divides the groups of every type.
+inline constexpr std::size_t kPanelColumns = 16;
+
+/// Scale and offset that a panel's weights are stored under, by lane.
+struct PanelScales {
+    alignas(64) float scale[kFeedbackLanes];
+    alignas(64) float offset[kFeedbackLanes];
+};
+
+/// targets += coefficientsᵀ · errors, in ascending order of the `count` errors.
+/// @param coefficients  [count][kPanelColumns]
+/// @param errors        [count][kFeedbackLanes]
+/// @param targets       [kPanelColumns][kFeedbackLanes]
+void add_feedback(const float* coefficients, const float* errors, std::size_t count, float* targets);
+
+/// Gives each column of a panel in turn the code nearest to its target, and passes its error on to those that follow.
+/// @param coefficients  [width][kPanelColumns]: of the panel's own errors
+/// @param targets       [width][kFeedbackLanes]: the weights and the feedback of all columns before the panel
+/// @param columns       [width][kFeedbackLanes]: in: the weights; out: weight − dequantised
+/// @param codes         [width][kFeedbackLanes]
+void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, std::size_t width,
+                          const float* coefficients, const float* targets, float* columns, std::uint8_t* codes);
+
+/// Adds to each lane what a panel's errors cost: Σ_c weights[c] · (targets[c] + feedback of the panel's own errors)².
+/// @param weights  [kPanelColumns]
+/// @param targets  [width][kFeedbackLanes]: the errors and the feedback of all columns before the panel
+/// @param errors   [width][kFeedbackLanes]
+/// @param damage   [kFeedbackLanes]
+void add_damage(const float* weights, std::size_t width, const float* coefficients, const float* targets,
+                const float* errors, float* damage);
+
+/// No target goes beyond what 16-bit scales can reach, so that squares of targets stay finite: [kPanelColumns][lanes].
+void clamp_targets(float* targets);
+
+}  // namespace plasticity
