@@ -18,7 +18,7 @@ PRUNED_SHARE = 0.1
 def compressed(bench, base, target):
     gradients, recipe = bench.score(base)[0], bench.work / "recipe.json"
     bench.plasticity("plan", base, "--scores", gradients, "--prune", f"heads={PRUNED_SHARE}", "--target-size",
-                     int(base.stat().st_size * COMPRESSED_SHARE), "-o", recipe)
+                     int(base.stat().st_size * COMPRESSED_SHARE), "-o", recipe, "--force")
     bench.plasticity("compress", base, "--recipe", recipe, "-o", target)
     layers = json.loads(recipe.read_text())["topology"]["layers"]
     return [[len(layer["retainedHeadIndices"]), len(layer["retainedKvHeadIndices"])] for layer in layers]
