@@ -21,13 +21,18 @@ Floats zeros(std::size_t columns) {
 }
 
 /// A panel's columns, then what the errors of columns [first_row, `end`) ask of them.
+/// @param columns  [all][lanes]: errors before `end`
 void start_targets(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* columns,
-                   const float* errors, std::size_t end, float* targets) {
+                   std::size_t end, float* targets) {
     std::fill_n(targets, kPanelValues, 0.0f);
-    std::copy_n(columns, panel.width * kFeedbackLanes, targets);
+    std::copy_n(columns + panel.first_column * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
     if (end > panel.first_row)
-        add_feedback(factor.coefficients(panel, panel.first_row), errors + panel.first_row * kFeedbackLanes,
+        add_feedback(factor.coefficients(panel, panel.first_row), columns + panel.first_row * kFeedbackLanes,
                      end - panel.first_row, targets);
+}
+
+PanelWork work_of(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* targets) {
+    return {.width = panel.width, .coefficients = factor.coefficients(panel, panel.first_column), .targets = targets};
 }
 
 }  // namespace
@@ -120,8 +125,7 @@ void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const Fee
                                    Group& group) const {
     for (const FeedbackFactor::Panel& panel : panels) {
         alignas(64) float targets[kPanelValues];
-        start_targets(*factor_, panel, group.columns.get() + panel.first_column * kFeedbackLanes, group.columns.get(),
-                      first_column, targets);
+        start_targets(*factor_, panel, group.columns.get(), first_column, targets);
         clamp_targets(targets);
         std::copy_n(targets, panel.width * kFeedbackLanes,
                     group.targets.get() + (panel.first_column - first_column) * kFeedbackLanes);
@@ -164,7 +168,7 @@ void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const Feedb
         if (begin < panel.first_column)
             add_feedback(factor_->coefficients(panel, begin), group.columns.get() + begin * kFeedbackLanes,
                          panel.first_column - begin, targets);
-        assign_with_feedback(*format_, of_panel, panel.width, factor_->coefficients(panel, panel.first_column), targets,
+        assign_with_feedback(*format_, of_panel, work_of(*factor_, panel, targets),
                              group.columns.get() + panel.first_column * kFeedbackLanes,
                              group.codes.get() + within * kFeedbackLanes);
     }
@@ -183,9 +187,8 @@ std::vector<double> ErrorFeedback::output_errors(const Group& group) const {
         alignas(64) float targets[kPanelValues];
         alignas(64) float damage[kFeedbackLanes] = {};
         const float* own = group.columns.get() + panel.first_column * kFeedbackLanes;
-        start_targets(*factor_, panel, own, group.columns.get(), panel.first_column, targets);
-        add_damage(factor_->weights(panel), panel.width, factor_->coefficients(panel, panel.first_column), targets, own,
-                   damage);
+        start_targets(*factor_, panel, group.columns.get(), panel.first_column, targets);
+        add_damage(factor_->weights(panel), work_of(*factor_, panel, targets), own, damage);
         for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
             double squares = 0;
             for (std::size_t c = 0; c < panel.width; ++c)

@@ -50,27 +50,26 @@ HWY_INLINE Floats bounded(Floats target) {
 }
 
 /// targets[c] and the feedback of the panel's errors before column c.
-HWY_INLINE Floats with_own_feedback(const float* coefficients, std::size_t c, const float* targets,
-                                    const float* errors) {
+HWY_INLINE Floats with_own_feedback(const PanelWork& panel, std::size_t c, std::size_t lane, const float* errors) {
     const FloatTag d;
-    Floats sum = hn::Load(d, targets + c * kFeedbackLanes);
+    Floats sum = hn::Load(d, panel.targets + c * kFeedbackLanes + lane);
     for (std::size_t i = 0; i < c; ++i)
-        sum = hn::Add(sum,
-                      hn::Mul(constant(coefficients[i * kPanelColumns + c]), hn::Load(d, errors + i * kFeedbackLanes)));
+        sum = hn::Add(sum, hn::Mul(constant(panel.coefficients[i * kPanelColumns + c]),
+                                   hn::Load(d, errors + i * kFeedbackLanes + lane)));
     return sum;
 }
 
 template <class Levels>
-HWY_INLINE void assign_panel(const Levels& levels, const PanelScales& scales, std::size_t width,
-                             const float* coefficients, const float* targets, float* columns, std::uint8_t* codes) {
+HWY_INLINE void assign_panel(const Levels& levels, const PanelScales& scales, const PanelWork& panel, float* columns,
+                             std::uint8_t* codes) {
     const FloatTag d;
     const hn::Rebind<std::uint8_t, FloatTag> bytes;
     const hn::Rebind<std::int32_t, FloatTag> integers;
     for (std::size_t lane = 0; lane < kFeedbackLanes; lane += hn::Lanes(d)) {
         const Floats scale = hn::Load(d, scales.scale + lane), offset = hn::Load(d, scales.offset + lane);
         const Floats inverse = inverse_or_zero(scale);
-        for (std::size_t c = 0; c < width; ++c) {
-            const Floats target = bounded(with_own_feedback(coefficients, c, targets + lane, columns + lane));
+        for (std::size_t c = 0; c < panel.width; ++c) {
+            const Floats target = bounded(with_own_feedback(panel, c, lane, columns));
             const Floats position = hn::Mul(hn::Add(target, offset), inverse);
             const Floats value = hn::Sub(hn::Mul(scale, levels.nearest(position)), offset);
             float* column = columns + c * kFeedbackLanes + lane;
@@ -81,22 +80,21 @@ HWY_INLINE void assign_panel(const Levels& levels, const PanelScales& scales, st
     }
 }
 
-void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, std::size_t width,
-                          const float* coefficients, const float* targets, float* columns, std::uint8_t* codes) {
+void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, const PanelWork& panel, float* columns,
+                          std::uint8_t* codes) {
     if (format.codebook != nullptr)
-        assign_panel(TableLevels{format.codebook->levels.data(), format.codebook->midpoints.data()}, scales, width,
-                     coefficients, targets, columns, codes);
+        assign_panel(TableLevels{format.codebook->levels.data(), format.codebook->midpoints.data()}, scales, panel,
+                     columns, codes);
     else
-        assign_panel(EvenLevels{format.lowest, format.highest}, scales, width, coefficients, targets, columns, codes);
+        assign_panel(EvenLevels{format.lowest, format.highest}, scales, panel, columns, codes);
 }
 
-void add_damage(const float* weights, std::size_t width, const float* coefficients, const float* targets,
-                const float* errors, float* damage) {
+void add_damage(const float* weights, const PanelWork& panel, const float* errors, float* damage) {
     const FloatTag d;
     for (std::size_t lane = 0; lane < kFeedbackLanes; lane += hn::Lanes(d)) {
         Floats sum = hn::Load(d, damage + lane);
-        for (std::size_t c = 0; c < width; ++c) {
-            const Floats rest = with_own_feedback(coefficients, c, targets + lane, errors + lane);
+        for (std::size_t c = 0; c < panel.width; ++c) {
+            const Floats rest = with_own_feedback(panel, c, lane, errors);
             sum = hn::Add(sum, hn::Mul(constant(weights[c]), hn::Mul(rest, rest)));
         }
         hn::Store(sum, d, damage + lane);
@@ -123,13 +121,12 @@ HWY_EXPORT(clamp_targets);
 void add_feedback(const float* coefficients, const float* errors, std::size_t count, float* targets) {
     HWY_DYNAMIC_DISPATCH(add_feedback)(coefficients, errors, count, targets);
 }
-void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, std::size_t width,
-                          const float* coefficients, const float* targets, float* columns, std::uint8_t* codes) {
-    HWY_DYNAMIC_DISPATCH(assign_with_feedback)(format, scales, width, coefficients, targets, columns, codes);
+void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, const PanelWork& panel, float* columns,
+                          std::uint8_t* codes) {
+    HWY_DYNAMIC_DISPATCH(assign_with_feedback)(format, scales, panel, columns, codes);
 }
-void add_damage(const float* weights, std::size_t width, const float* coefficients, const float* targets,
-                const float* errors, float* damage) {
-    HWY_DYNAMIC_DISPATCH(add_damage)(weights, width, coefficients, targets, errors, damage);
+void add_damage(const float* weights, const PanelWork& panel, const float* errors, float* damage) {
+    HWY_DYNAMIC_DISPATCH(add_damage)(weights, panel, errors, damage);
 }
 void clamp_targets(float* targets) {
     HWY_DYNAMIC_DISPATCH(clamp_targets)(targets);

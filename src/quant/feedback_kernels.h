@@ -20,6 +20,13 @@ struct PanelScales {
     alignas(64) float offset[kFeedbackLanes];
 };
 
+/// A panel, before its columns are gone through one by one.
+struct PanelWork {
+    std::size_t width;          ///< columns, 1 to kPanelColumns
+    const float* coefficients;  ///< [width][kPanelColumns]: what the panel's own errors ask of later columns
+    const float* targets;       ///< [width][kFeedbackLanes]: the columns and the feedback of all before the panel
+};
+
 /// targets += coefficientsᵀ · errors, in ascending order of the `count` errors.
 /// @param coefficients  [count][kPanelColumns]
 /// @param errors        [count][kFeedbackLanes]
@@ -27,20 +34,17 @@ struct PanelScales {
 void add_feedback(const float* coefficients, const float* errors, std::size_t count, float* targets);
 
 /// Gives each column of a panel in turn the code nearest to its target, and passes its error on to those that follow.
-/// @param coefficients  [width][kPanelColumns]: of the panel's own errors
-/// @param targets       [width][kFeedbackLanes]: the weights and the feedback of all columns before the panel
-/// @param columns       [width][kFeedbackLanes]: in: the weights; out: weight − dequantised
-/// @param codes         [width][kFeedbackLanes]
-void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, std::size_t width,
-                          const float* coefficients, const float* targets, float* columns, std::uint8_t* codes);
+/// @param columns  [width][kFeedbackLanes]: in: the weights; out: weight − dequantised
+/// @param codes    [width][kFeedbackLanes]
+void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, const PanelWork& panel, float* columns,
+                          std::uint8_t* codes);
 
-/// Adds to each lane what a panel's errors cost: Σ_c weights[c] · (targets[c] + feedback of the panel's own errors)².
-/// @param weights  [kPanelColumns]
-/// @param targets  [width][kFeedbackLanes]: the errors and the feedback of all columns before the panel
+/// Adds to each lane what a panel's errors cost: Σ_c weights[c] · (target[c] + feedback of the panel's own errors)².
+/// @param weights  [width]
+/// @param panel    whose targets are its errors with feedback
 /// @param errors   [width][kFeedbackLanes]
 /// @param damage   [kFeedbackLanes]
-void add_damage(const float* weights, std::size_t width, const float* coefficients, const float* targets,
-                const float* errors, float* damage);
+void add_damage(const float* weights, const PanelWork& panel, const float* errors, float* damage);
 
 /// No target goes beyond what 16-bit scales can reach, so that squares of targets stay finite: [kPanelColumns][lanes].
 void clamp_targets(float* targets);
