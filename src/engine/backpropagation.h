@@ -89,16 +89,14 @@ private:
     std::vector<double> gate_slopes(const LayerWeights& weights, const LayerForward& forward,
                                     const LayerGradients& gradients) const;
     void draw_labels(Example& drawn, std::int64_t first, std::uint64_t seed, std::span<float> probabilities) const;
-    void add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
-                              std::vector<double>& rows, std::vector<double>& columns) const;
+    std::vector<double> add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
+                                             std::vector<double>& rows, std::vector<double>& columns) const;
     void show_layer_curvature(int layer, const LayerForward& forward, const LayerGradients& gradients,
                               const CurvatureObserver& observer);
     void show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
                                const CurvatureObserver& observer);
     void show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
                      std::initializer_list<const ggml_tensor*> gradients, const CurvatureObserver& observer) const;
-    void show_output_inputs(std::span<const float> hidden, std::span<const float> probabilities,
-                            const CurvatureObserver& observer) const;
     void show_lookup_curvature(const Example& example, const CurvatureObserver& observer);
     void rescale_gradient();
 

@@ -75,8 +75,12 @@ void Backpropagation::curvature(const Example& example, std::uint64_t seed, cons
         std::vector<float> probabilities = values_of(prediction.probabilities);
         draw_labels(drawn, first, seed, probabilities);
         const std::vector<float> hidden = values_of(prediction.hidden);
-        add_output_curvature(hidden, probabilities, output.rows, output.columns);
-        show_output_inputs(hidden, probabilities, observer);
+        const std::vector<double> energies = add_output_curvature(hidden, probabilities, output.rows, output.columns);
+        if (observer.inputs)
+            observer.inputs({.matrices = std::array{output_matrix()},
+                             .rows = hidden,
+                             .channels = architecture().n_embd,
+                             .energies = energies});
         subtract_targets(drawn, first, n, prediction.probabilities);
         backward_output(first, n, prediction.probabilities);
     }
@@ -104,13 +108,18 @@ void Backpropagation::draw_labels(Example& drawn, std::int64_t first, std::uint6
 
 /// The output matrix needs no draws: the expected square of softmax − one-hot is p(1 − p), and different positions'
 /// labels are independent.
-void Backpropagation::add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
-                                           std::vector<double>& rows, std::vector<double>& columns) const {
+/// @returns [position] Σ over the vocabulary of that: the expected ‖∂L/∂logits‖²
+std::vector<double> Backpropagation::add_output_curvature(std::span<const float> hidden,
+                                                          std::span<const float> probabilities,
+                                                          std::vector<double>& rows,
+                                                          std::vector<double>& columns) const {
     const std::size_t n_vocab = rows.size(), width = columns.size(), n = hidden.size() / width;
     const double slope = 1.0 / double{architecture().multipliers.logit_divisor};
+    std::vector<double> bends(n, 0.0);
     for (std::size_t position = 0; position < n; ++position) {
         const auto inputs = hidden.subspan(position * width, width);
-        double energy = 0, bend = 0;
+        double energy = 0;
+        double& bend = bends[position];
         for (const float x : inputs) energy += double{x} * double{x};
         for (std::size_t id = 0; id < n_vocab; ++id) {
             const double p = double{probabilities[position * n_vocab + id]}, square = slope * slope * p * (1 - p);
@@ -119,6 +128,7 @@ void Backpropagation::add_output_curvature(std::span<const float> hidden, std::s
         }
         for (std::size_t col = 0; col < width; ++col) columns[col] += bend * double{inputs[col]} * double{inputs[col]};
     }
+    return bends;
 }
 
 /// ∂L/∂W = Σ over tokens of (∂L/∂output) · inputᵀ, some rows at a time.
@@ -189,21 +199,6 @@ void Backpropagation::show_inputs(std::span<const TensorId> matrices, std::span<
     for (double& energy : energies) energy *= gradient_scale_ * gradient_scale_;
     observer.inputs(
         {.matrices = matrices, .rows = rows, .channels = std::ssize(rows) / n_tokens_, .energies = energies});
-}
-
-/// Of the output matrix the expected energy is known without draws: Σ p(1 − p).
-void Backpropagation::show_output_inputs(std::span<const float> hidden, std::span<const float> probabilities,
-                                         const CurvatureObserver& observer) const {
-    if (!observer.inputs) return;
-    const auto n_vocab = static_cast<std::size_t>(architecture().n_vocab);
-    const double slope = 1.0 / double{architecture().multipliers.logit_divisor};
-    std::vector<double> energies(probabilities.size() / n_vocab, 0.0);
-    for (std::size_t at = 0; at < probabilities.size(); ++at)
-        energies[at / n_vocab] += slope * slope * double{probabilities[at]} * (1 - double{probabilities[at]});
-    observer.inputs({.matrices = std::array{output_matrix()},
-                     .rows = hidden,
-                     .channels = architecture().n_embd,
-                     .energies = energies});
 }
 
 /// A token's row takes the gradients of all its positions together.
