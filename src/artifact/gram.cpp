@@ -18,15 +18,11 @@ constexpr std::int64_t kMaxBlocks = 16;
 /// Whole numbers beyond it are of no data set.
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 53;
 
-std::int64_t triangle(std::int64_t block) {
-    return block * (block + 1) / 2;
-}
-
 /// The block of a packed triangle of so many values; nothing where no block up to the limit has them.
 std::optional<std::int64_t> block_of(std::int64_t packed) {
-    if (packed < 1 || packed > triangle(kMaxGramBlock)) return std::nullopt;
+    if (packed < 1 || packed > triangle_length(kMaxGramBlock)) return std::nullopt;
     const auto block = std::llround((std::sqrt(8.0 * static_cast<double>(packed) + 1) - 1) / 2);
-    if (triangle(block) != packed) return std::nullopt;
+    if (triangle_length(block) != packed) return std::nullopt;
     return block;
 }
 
@@ -41,7 +37,7 @@ GgufLayout layout_of(const GramHeader& header) {
         layout.tensors.push_back({.name = input.matrix + std::string(kSuffix),
                                   .type = GGML_TYPE_F32,
                                   .n_dims = 2,
-                                  .dims = {triangle(input.block), input.n_blocks(), 1, 1}});
+                                  .dims = {triangle_length(input.block), input.n_blocks(), 1, 1}});
     return layout;
 }
 

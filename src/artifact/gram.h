@@ -23,6 +23,11 @@ struct GramBlocks {
         values;  ///< [width / block][block][block], each block symmetric; block 0 is of channels [0, block)
 };
 
+/// Values of a lower triangle with its diagonal.
+constexpr std::int64_t triangle_length(std::int64_t side) {
+    return side * (side + 1) / 2;
+}
+
 /// One input of the model. Matrices that read the same (q, k and v; gate and up) share it.
 struct GramInput {
     std::string matrix;  ///< GGUF name of the first matrix that reads it: q, o, gate, down, or the output matrix
@@ -30,8 +35,8 @@ struct GramInput {
     std::int64_t block = 0;
 
     std::int64_t n_blocks() const { return width / block; }
-    /// F32 as stored: every block's lower triangle, row by row, block · (block + 1) / 2 values.
-    std::int64_t packed_length() const { return n_blocks() * (block * (block + 1) / 2); }
+    /// F32 as stored: every block's lower triangle, row by row.
+    std::int64_t packed_length() const { return n_blocks() * triangle_length(block); }
 };
 
 /// Widest block that is kept: 16,384² F32 are 1 GiB for whoever works with them.

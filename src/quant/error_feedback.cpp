@@ -41,7 +41,7 @@ PanelWork work_of(const FeedbackFactor& factor, const FeedbackFactor::Panel& pan
 struct ErrorFeedback::Group {
     Group(std::size_t n_columns, std::size_t block_weights)
         : columns(zeros(n_columns)),
-          targets(zeros(block_weights + kPanelColumns)),
+          targets(zeros(block_weights)),
           codes(hwy::AllocateAligned<std::uint8_t>(block_weights * kFeedbackLanes)),
           block_rows(block_weights * kFeedbackLanes) {}
 

@@ -1,10 +1,7 @@
 #include "quant/feedback_factor.h"
 
-#include <fmt/format.h>
-
 #include <Eigen/Cholesky>
 #include <algorithm>
-#include <cmath>
 
 #include "core/error.h"
 #include "quant/eigen_blocking.h"
@@ -80,16 +77,17 @@ std::vector<std::vector<std::size_t>> channels_by_block(const GramBlocks& gram, 
 }  // namespace
 
 FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping) {
-    const auto block_values = static_cast<std::size_t>(gram.block * gram.block);
     const auto channels = channels_by_block(gram, kept);
     for (std::size_t block = 0; block < channels.size(); ++block)
-        if (!channels[block].empty())
-            append(std::span(gram.values).subspan(block * block_values, block_values), channels[block], damping);
+        if (!channels[block].empty()) append(gram, block, channels[block], damping);
 }
 
-void FeedbackFactor::append(std::span<const float> block, const std::vector<std::size_t>& channels, float damping) {
-    const auto width = static_cast<std::size_t>(std::lround(std::sqrt(static_cast<double>(block.size()))));
-    const Factored factored = factor_of({block, width, channels}, damping);
+/// @param channels  of the block, counted from its first
+void FeedbackFactor::append(const GramBlocks& gram, std::size_t block, const std::vector<std::size_t>& channels,
+                            float damping) {
+    const auto width = static_cast<std::size_t>(gram.block);
+    const auto square = std::span(gram.values).subspan(block * width * width, width * width);
+    const Factored factored = factor_of({square, width, channels}, damping);
     const std::size_t begin = columns(), end = begin + channels.size();
     const auto upper = [&](std::size_t row, std::size_t column) {
         return factored.reversed(static_cast<Eigen::Index>(end - 1 - row), static_cast<Eigen::Index>(end - 1 - column));

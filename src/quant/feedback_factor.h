@@ -45,7 +45,7 @@ public:
     }
 
 private:
-    void append(std::span<const float> block, const std::vector<std::size_t>& channels, float damping);
+    void append(const GramBlocks& gram, std::size_t block, const std::vector<std::size_t>& channels, float damping);
 
     std::vector<Panel> panels_;
     std::vector<float> coefficients_;
