@@ -8,6 +8,7 @@
 #include <fstream>
 #include <memory>
 
+#include "support/file_content.h"
 #include "support/subprocess.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -22,11 +23,6 @@ using Arguments = std::vector<std::string>;
 /// glibc fills what malloc hands out with the complement of this, and what free gets back with this.
 constexpr int kPoison = 0xA5;
 constexpr char kFresh = '\x5A', kFreed = '\xA5';
-
-std::string bytes_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 class PoisonedHeap : public testing::Test {
 protected:
@@ -83,7 +79,7 @@ protected:
 
 /// Where a tensor's info says that its data lie, counted from the start of the data.
 void patch_offset(const fs::path& path, const std::string& tensor, std::uint64_t offset) {
-    const std::string bytes = bytes_of(path);
+    const std::string bytes = test::read_bytes(path);
     const std::size_t after_name = bytes.find(tensor) + tensor.size();
     std::uint32_t n_dims = 0;
     std::copy_n(bytes.data() + after_name, sizeof n_dims, reinterpret_cast<char*>(&n_dims));
@@ -108,7 +104,7 @@ TEST_F(PoisonedHeap, GgufOffsetsBeyondTheFileAreRefused) {
 TEST_F(PoisonedHeap, SafetensorsBeyondTheFileAreRefused) {
     const fs::path folder = dir_ / "folder", weights = folder / "model.safetensors";
     ASSERT_EQ(run({"export", model_.string(), "--format", "hf", "-o", folder.string()}).exit_code, 0);
-    const std::string whole = bytes_of(weights);
+    const std::string whole = test::read_bytes(weights);
     fs::resize_file(weights, whole.size() - 100);
     expect_refused(folder);
 
@@ -159,7 +155,7 @@ TEST_F(PoisonedHeap, OutputsHoldNothingOfIt) {
             if (entry.is_regular_file()) files.push_back(entry.path());
         std::sort(files.begin(), files.end());
         std::string& all = outputs.emplace_back();
-        for (const fs::path& file : files) all += bytes_of(file);
+        for (const fs::path& file : files) all += test::read_bytes(file);
     }
     EXPECT_GT(outputs[0].size(), 100'000u);
     EXPECT_TRUE(outputs[0] == outputs[1]) << "an output depends on memory that was never written";

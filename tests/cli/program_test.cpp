@@ -9,6 +9,7 @@
 
 #include "artifact/statistics.h"
 #include "core/version.h"
+#include "support/file_content.h"
 #include "support/subprocess.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -29,11 +30,6 @@ protected:
     }
 
     test::Finished run(const Arguments& arguments) const { return test::run_program(arguments, scratch_.path()); }
-
-    static std::string bytes_of(const fs::path& path) {
-        std::ifstream file(path, std::ios::binary);
-        return {std::istreambuf_iterator(file), {}};
-    }
 
     std::vector<fs::path> entries() const {
         std::vector<fs::path> found;
@@ -77,7 +73,7 @@ protected:
 };
 
 TEST_F(Program, RefusesATruncatedModel) {
-    const std::string whole = bytes_of(model_);
+    const std::string whole = test::read_bytes(model_);
     const fs::path truncated = dir_ / "truncated.gguf";
     std::ofstream(truncated, std::ios::binary) << whole.substr(0, whole.size() - 100);
     expect_clean_refusal(truncated, 4);
@@ -159,9 +155,9 @@ TEST_F(Program, KeepsOutputsThatExist) {
     expect_usage_error({"score", model, "--data", data_.string(), "-o", out}, "--force");
     expect_usage_error({"export", model, "--format", "gguf", "-o", out}, "precious");
     expect_usage_error({"export", model, "--format", "hf", "-o", out}, "precious");
-    EXPECT_EQ(bytes_of(precious), "precious");
+    EXPECT_EQ(test::read_bytes(precious), "precious");
     EXPECT_EQ(run({"score", model, "--data", data_.string(), "-o", out, "--force", "-t", "1"}).exit_code, 0);
-    EXPECT_NE(bytes_of(precious), "precious");
+    EXPECT_NE(test::read_bytes(precious), "precious");
 }
 
 TEST_F(Program, CompensatesForPrunedHeads) {

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "artifact/recipe.h"
+#include "support/file_content.h"
 #include "support/running_program.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -30,19 +31,14 @@ struct Writer {
     const char* target;   ///< in OUT/
 };
 
-std::string content(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator(file), {}};
-}
-
 /// Every file below `path`, or the file itself, with its name.
 std::string whole_content(const fs::path& path) {
-    if (!fs::is_directory(path)) return content(path);
+    if (!fs::is_directory(path)) return test::read_bytes(path);
     std::vector<fs::path> files;
     for (const auto& entry : fs::recursive_directory_iterator(path)) files.push_back(entry.path());
     std::sort(files.begin(), files.end());
     std::string all;
-    for (const fs::path& file : files) all += file.filename().string() + "\n" + content(file);
+    for (const fs::path& file : files) all += file.filename().string() + "\n" + test::read_bytes(file);
     return all;
 }
 

@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
-
+#include "compress/written_tensors.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
 #include "plasticity/compress.h"
+#include "support/expect_error.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_gram.h"
 #include "support/tiny_model.h"
@@ -20,21 +20,9 @@ namespace plasticity {
 namespace {
 
 using Path = std::filesystem::path;
+using test::values_of;
 constexpr std::int64_t kWidth = 32;  // four heads of eight
 const std::string kPruned = "blk.0.attn_output.weight";
-
-std::string bytes_of(const Path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::vector<float> values_of(const Path& path, const std::string& name) {
-    const GgufReader file(path);
-    const GgufTensor* tensor = file.find(name);
-    std::vector<float> values(tensor->bytes / sizeof(float));
-    file.read(*tensor, 0, std::as_writable_bytes(std::span(values)));
-    return values;
-}
 
 class Compensated : public testing::Test {
 protected:
@@ -58,12 +46,7 @@ protected:
     }
 
     void expect_error(ErrorKind kind, const CompressOptions& wanted) const {
-        try {
-            run(wanted, recipe_);
-            ADD_FAILURE() << "accepted";
-        } catch (const Error& error) {
-            EXPECT_EQ(error.kind(), kind) << error.what();
-        }
+        test::expect_error(kind, {}, [&] { run(wanted, recipe_); });
     }
 
     test::TempDir dir_;
@@ -96,7 +79,7 @@ TEST_F(Compensated, ChangesTheOutputsThatLoseHeadsAndNothingElse) {
 TEST_F(Compensated, GivesTheSameBytesWithAnyNumberOfThreads) {
     run(options("one.gguf", 1), recipe_);
     run(options("three.gguf", 3), recipe_);
-    EXPECT_EQ(bytes_of(dir_ / "one.gguf"), bytes_of(dir_ / "three.gguf"));
+    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
 }
 
 TEST_F(Compensated, RefusesGramMatricesThatDoNotFit) {
@@ -111,9 +94,9 @@ TEST_F(Compensated, RefusesGramMatricesThatDoNotFit) {
 }
 
 TEST_F(Compensated, NeverWritesOntoTheGramMatrices) {
-    const std::string before = bytes_of(gram_);
+    const std::string before = test::read_bytes(gram_);
     expect_error(ErrorKind::kUsage, options("gram.gguf"));
-    EXPECT_EQ(bytes_of(gram_), before);
+    EXPECT_EQ(test::read_bytes(gram_), before);
 }
 
 }  // namespace

@@ -7,14 +7,16 @@
 #include <cstdlib>
 #include <fstream>
 #include <functional>
-#include <iterator>
 
 #include "artifact/statistics.h"
+#include "compress/skewed_statistics.h"
 #include "compress/tensor_encoder.h"
+#include "compress/written_tensors.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
@@ -24,11 +26,7 @@ namespace {
 
 using test::TempDir, test::TinyModelOptions, test::TinyRecipeOptions;
 using Path = std::filesystem::path;
-
-std::string bytes_of(const Path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
+using test::values_of;
 
 std::vector<std::string> entries_of(const Path& folder) {
     std::vector<std::string> names;
@@ -50,17 +48,6 @@ std::string error_of(const std::function<void()>& action, ErrorKind kind) {
 
 CompressResult run(const CompressOptions& options, const Recipe& recipe) {
     return compress(options, recipe, *make_progress(ProgressStyle::kQuiet));
-}
-
-/// Row-major F32 values of a tensor of a finished file.
-std::vector<float> values_of(const Path& path, const std::string& name) {
-    const GgufReader file(path);
-    const GgufTensor* tensor = file.find(name);
-    EXPECT_NE(tensor, nullptr) << name;
-    EXPECT_EQ(tensor->type, GGML_TYPE_F32) << name;
-    std::vector<float> values(tensor->bytes / sizeof(float));
-    file.read(*tensor, 0, std::as_writable_bytes(std::span(values)));
-    return values;
 }
 
 class Compress : public testing::Test {
@@ -140,7 +127,8 @@ TEST_F(Compress, WritesWhatTheNaiveWriterWritesWhateverTheThreads) {
         for (const int threads : {1, 2, 5, 2}) {
             const auto result =
                 run({.model = model, .output = dir_ / "out.gguf", .overwrite = true, .threads = threads}, recipe);
-            EXPECT_EQ(bytes_of(dir_ / "out.gguf"), bytes_of(dir_ / "naive.gguf")) << ggml_type_name(type) << threads;
+            EXPECT_EQ(test::read_bytes(dir_ / "out.gguf"), test::read_bytes(dir_ / "naive.gguf"))
+                << ggml_type_name(type) << threads;
             EXPECT_EQ(result.file_bytes, std::filesystem::file_size(dir_ / "out.gguf"));
             EXPECT_EQ(result.file_bytes, recipe.budget.file_bytes);
         }
@@ -184,17 +172,12 @@ TEST_F(Compress, WeighsByStatisticsOfTheChannelsThatStay) {
 
 TEST_F(Compress, StatisticsChangeTheBlocks) {
     const Path model = source({.n_embd = 64, .head_dim = 16, .n_ff = 96});
-    Statistics statistics;
-    statistics.chunk_count = 1;
-    ChannelStatistics& channels = statistics.matrices["blk.0.ffn_up.weight"];
-    channels.count = 512;
-    for (int i = 0; i < 64; ++i) channels.sum_of_squares.push_back(i % 8 == 0 ? 1000.0 : 1.0);
-    save_statistics(statistics, dir_ / "stats.gguf", Overwrite::kRefuse);
+    test::write_skewed_statistics(dir_ / "stats.gguf");
 
     const Recipe recipe = recipe_for(model, {.type = GGML_TYPE_Q4_0, .embedding_type = GGML_TYPE_Q8_0});
     run({.model = model, .output = dir_ / "plain.gguf"}, recipe);
     run({.model = model, .output = dir_ / "weighted.gguf", .statistics = dir_ / "stats.gguf"}, recipe);
-    EXPECT_NE(bytes_of(dir_ / "plain.gguf"), bytes_of(dir_ / "weighted.gguf"));
+    EXPECT_NE(test::read_bytes(dir_ / "plain.gguf"), test::read_bytes(dir_ / "weighted.gguf"));
     EXPECT_EQ(std::filesystem::file_size(dir_ / "plain.gguf"), std::filesystem::file_size(dir_ / "weighted.gguf"));
 }
 
@@ -217,7 +200,7 @@ TEST_F(Compress, LeavesTheTokenizerOutWhenAsked) {
 
 TEST_F(Compress, NeverWritesOntoAnInputHoweverItIsSpelt) {
     const Path model = source();
-    const std::string before = bytes_of(model);
+    const std::string before = test::read_bytes(model);
     std::filesystem::create_symlink(model, dir_ / "link.gguf");
     std::filesystem::create_hard_link(model, dir_ / "hard.gguf");
     for (const Path& output : {model, dir_ / "link.gguf", dir_ / "hard.gguf", dir_ / "." / "in.gguf"})
@@ -227,14 +210,14 @@ TEST_F(Compress, NeverWritesOntoAnInputHoweverItIsSpelt) {
                     run({.model = model, .output = output, .dry_run = dry_run, .overwrite = true}, recipe_for(model));
                 },
                 ErrorKind::kUsage);
-    EXPECT_EQ(bytes_of(model), before);
+    EXPECT_EQ(test::read_bytes(model), before);
 }
 
 TEST_F(Compress, NeverReplacesUnasked) {
     const Path model = source();
     std::ofstream(dir_ / "out.gguf") << "mine";
     error_of([&] { run({.model = model, .output = dir_ / "out.gguf"}, recipe_for(model)); }, ErrorKind::kUsage);
-    EXPECT_EQ(bytes_of(dir_ / "out.gguf"), "mine");
+    EXPECT_EQ(test::read_bytes(dir_ / "out.gguf"), "mine");
     run({.model = model, .output = dir_ / "out.gguf", .overwrite = true}, recipe_for(model));
     EXPECT_NO_THROW(open_model(dir_ / "out.gguf"));
 }

@@ -2,12 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
-
+#include "compress/written_tensors.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
 #include "plasticity/compress.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_gram.h"
 #include "support/tiny_model.h"
@@ -17,19 +16,7 @@ namespace plasticity {
 namespace {
 
 using Path = std::filesystem::path;
-
-std::string bytes_of(const Path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-
-std::string tensor_bytes(const Path& path, const std::string& name) {
-    const GgufReader file(path);
-    const GgufTensor* tensor = file.find(name);
-    std::string bytes(tensor->bytes, '\0');
-    file.read(*tensor, 0, std::as_writable_bytes(std::span(bytes)));
-    return bytes;
-}
+using test::tensor_bytes;
 
 /// Two blocks; the inputs of q/k/v, o, gate/up are known, those of down are not.
 class Feedback : public testing::Test {
@@ -98,7 +85,7 @@ TEST_F(Feedback, ARecipeTurnsItOffForATensor) {
 TEST_F(Feedback, GivesTheSameBytesWithAnyNumberOfThreads) {
     run("one.gguf", recipe_, true, 1);
     run("three.gguf", recipe_, true, 3);
-    EXPECT_EQ(bytes_of(dir_ / "one.gguf"), bytes_of(dir_ / "three.gguf"));
+    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
 }
 
 TEST_F(Feedback, FollowsCompensationWhereHeadsGo) {

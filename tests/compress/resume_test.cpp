@@ -5,13 +5,13 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 
-#include "artifact/gram.h"
-#include "artifact/statistics.h"
+#include "compress/skewed_statistics.h"
 #include "core/progress.h"
 #include "plasticity/compress.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
+#include "support/tiny_gram.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 
@@ -19,11 +19,6 @@ namespace plasticity {
 namespace {
 
 using Path = std::filesystem::path;
-
-std::string bytes_of(const Path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// Kills the process at call number `fatal` of advance(); counts bytes and notes.
 class Killer : public Progress {
@@ -54,7 +49,7 @@ protected:
             {.kept_heads = {{0, 1}, {0, 1, 2, 3}, {2, 3}}, .type = GGML_TYPE_Q4_0, .embedding_type = GGML_TYPE_Q8_0});
         Killer none;
         compress(options(dir_ / "whole.gguf"), recipe_, none);
-        whole_ = bytes_of(dir_ / "whole.gguf");
+        whole_ = test::read_bytes(dir_ / "whole.gguf");
         std::filesystem::remove(dir_ / "whole.gguf");
     }
 
@@ -77,7 +72,7 @@ protected:
     bool finish(const CompressOptions& how, const std::string& expected) {
         Killer counter;
         compress(how, recipe_, counter);
-        EXPECT_TRUE(bytes_of(output_) == expected) << counter.notes;
+        EXPECT_TRUE(test::read_bytes(output_) == expected) << counter.notes;
         std::filesystem::remove(output_);
         std::size_t n_files = 0;
         for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(dir_.path())) ++n_files;
@@ -85,6 +80,19 @@ protected:
         return counter.notes.find("continues after") != std::string::npos;
     }
     bool finish() { return finish(options(output_), whole_); }
+
+    /// What a run without another input left is of no use for one with it, whose file is another.
+    void expect_fresh_start(const CompressOptions& with_input) {
+        n_inputs_ = 2;
+        Killer none;
+        compress(with_input, recipe_, none);
+        const std::string expected = test::read_bytes(output_);
+        EXPECT_NE(expected, whole_);
+        std::filesystem::remove(output_);
+
+        be_killed_at(9);
+        EXPECT_FALSE(finish(with_input, expected));
+    }
 
     test::TempDir dir_;
     Path model_ = dir_ / "in.gguf", output_ = dir_ / "out.gguf";
@@ -123,45 +131,17 @@ TEST_F(Resume, StartsAfreshWithAnotherRecipe) {
 }
 
 TEST_F(Resume, StartsAfreshWithOtherStatistics) {
-    Statistics statistics;
-    statistics.chunk_count = 1;
-    ChannelStatistics& channels = statistics.matrices["blk.0.ffn_up.weight"];
-    channels.count = 512;
-    for (int i = 0; i < 64; ++i) channels.sum_of_squares.push_back(i % 8 == 0 ? 1000.0 : 1.0);
-    save_statistics(statistics, dir_ / "stats.gguf", Overwrite::kRefuse);
-    n_inputs_ = 2;
+    test::write_skewed_statistics(dir_ / "stats.gguf");
     CompressOptions weighted = options(output_);
     weighted.statistics = dir_ / "stats.gguf";
-    Killer none;
-    compress(weighted, recipe_, none);
-    const std::string expected = bytes_of(output_);
-    std::filesystem::remove(output_);
-
-    be_killed_at(9);
-    EXPECT_FALSE(finish(weighted, expected));
+    expect_fresh_start(weighted);
 }
 
 TEST_F(Resume, StartsAfreshWithGramMatrices) {
-    const GramHeader header{.inputs = {{.matrix = "blk.2.attn_output.weight", .width = 64, .block = 64}},
-                            .n_tokens = 1,
-                            .weighting = "none"};
-    std::vector<float> packed;
-    for (int row = 0; row < 64; ++row)
-        for (int col = 0; col <= row; ++col) packed.push_back(col == row ? 2.0f : 1.0f);
-    GramWriter file(dir_ / "gram.gguf", header, Overwrite::kRefuse);
-    file.write(header.inputs.front(), packed);
-    file.finish();
-    n_inputs_ = 2;
+    test::write_tiny_gram(dir_ / "gram.gguf", {{"blk.2.attn_output.weight", 64}});
     CompressOptions compensated = options(output_);
     compensated.gram = dir_ / "gram.gguf";
-    Killer none;
-    compress(compensated, recipe_, none);
-    const std::string expected = bytes_of(output_);
-    EXPECT_NE(expected, whole_);
-    std::filesystem::remove(output_);
-
-    be_killed_at(9);
-    EXPECT_FALSE(finish(compensated, expected));
+    expect_fresh_start(compensated);
 }
 
 TEST_F(Resume, ContinuesOverAFileThatIsToBeReplaced) {
@@ -175,7 +155,7 @@ TEST_F(Resume, ContinuesOverAFileThatIsToBeReplaced) {
             std::exit(0);
         },
         testing::KilledBySignal(SIGKILL), "");
-    EXPECT_EQ(bytes_of(output_), "old");
+    EXPECT_EQ(test::read_bytes(output_), "old");
     EXPECT_TRUE(finish(replacing, whole_));
 }
 

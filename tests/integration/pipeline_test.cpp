@@ -2,9 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <set>
 
 #include "artifact/gate_gradients.h"
@@ -16,17 +14,13 @@
 #include "plasticity/plan.h"
 #include "plasticity/score.h"
 #include "plasticity/verify.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string bytes_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator(file), {}};
-}
 
 std::string plan_with(const fs::path& scores, const fs::path& statistics, const fs::path& recipe) {
     const PlanOptions options{.model = test::smollm2(),
@@ -36,7 +30,7 @@ std::string plan_with(const fs::path& scores, const fs::path& statistics, const 
                               .prune = {PruneRequest::Kind::kHeads, 0.2},
                               .tensor_types = {{".*", "F16"}}};
     save_recipe(plan(options, test::quiet()), recipe, Overwrite::kReplace);
-    return bytes_of(recipe);
+    return test::read_bytes(recipe);
 }
 
 TEST(Pipeline, PrunedModelIsTheSameInBothEngines) {
@@ -55,7 +49,7 @@ TEST(Pipeline, PrunedModelIsTheSameInBothEngines) {
     for (const auto& [path, threads] : {std::pair{output, 1}, std::pair{again, 2}})
         compress({.model = test::smollm2(), .output = path, .statistics = statistics, .threads = threads},
                  load_recipe(recipe), test::quiet());
-    EXPECT_TRUE(bytes_of(output) == bytes_of(again)) << "the output depends on the number of threads";
+    EXPECT_TRUE(test::read_bytes(output) == test::read_bytes(again)) << "the output depends on the number of threads";
 
     const auto model = open_model(output);
     std::set<std::int32_t> head_counts;

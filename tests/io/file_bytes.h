@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,6 +9,7 @@
 
 #include "io/atomic_file.h"
 #include "support/expect_error.h"
+#include "support/file_content.h"
 #include "support/temp_dir.h"
 
 namespace plasticity::test {
@@ -45,16 +44,6 @@ public:
 private:
     std::string bytes_;
 };
-
-inline std::filesystem::path write_bytes(const std::filesystem::path& path, std::string_view bytes) {
-    std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    return path;
-}
-
-inline std::string read_bytes(const std::filesystem::path& path) {
-    std::ifstream in(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
-}
 
 inline std::vector<std::string> names_in(const std::filesystem::path& folder) {
     std::vector<std::string> names;

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "core/error.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
@@ -28,12 +29,7 @@ TEST(ScratchFile, KeepsWhatWasWrittenAndHasNoName) {
 
 TEST(ScratchFile, RefusesAFolderThatIsNotThere) {
     const test::TempDir dir;
-    try {
-        ScratchFile file(dir / "absent");
-        ADD_FAILURE() << "accepted";
-    } catch (const Error& error) {
-        EXPECT_EQ(error.kind(), ErrorKind::kIo);
-    }
+    test::expect_error(ErrorKind::kIo, {}, [&] { ScratchFile file(dir / "absent"); });
 }
 
 }  // namespace

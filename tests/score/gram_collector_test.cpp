@@ -12,17 +12,14 @@
 #include "engine/backpropagation.h"
 #include "plasticity/score.h"
 #include "score/score_support.h"
+#include "support/expect_error.h"
+#include "support/file_content.h"
 
 namespace plasticity {
 namespace {
 
 namespace fs = std::filesystem;
 using test::quiet;
-
-std::string bytes_of(const fs::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator(file), {}};
-}
 
 class GramCollection : public testing::Test {
 protected:
@@ -48,7 +45,7 @@ protected:
 TEST_F(GramCollection, HoldsEveryInputAndDoesNotDependOnThreads) {
     score(options("one.gguf"), quiet());
     score(options("two.gguf", 2), quiet());
-    EXPECT_EQ(bytes_of(dir_ / "one.gguf"), bytes_of(dir_ / "two.gguf"));
+    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "two.gguf"));
     const GramFile file(dir_ / "one.gguf");
     std::map<std::string, std::int64_t> widths;
     for (const GramInput& input : file.header().inputs) widths[input.matrix] = input.width;
@@ -140,13 +137,8 @@ TEST_F(GramCollection, WeighsByTheEnergyOfTheOutputsGradients) {
 }
 
 TEST_F(GramCollection, RefusesWhatItCannotDo) {
-    const auto expect_usage = [&](const ScoreOptions& wanted) {
-        try {
-            score(wanted, quiet());
-            ADD_FAILURE() << "accepted";
-        } catch (const Error& error) {
-            EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
-        }
+    const auto expect_usage = [](const ScoreOptions& wanted) {
+        test::expect_error(ErrorKind::kUsage, {}, [&] { score(wanted, quiet()); });
     };
     ScoreOptions without_curvature = options("g.gguf");
     without_curvature.curvature_every = 0;
@@ -156,7 +148,7 @@ TEST_F(GramCollection, RefusesWhatItCannotDo) {
     expect_usage(resumed);
     std::ofstream(dir_ / "there.gguf") << "something";
     expect_usage(options("there.gguf"));
-    EXPECT_EQ(bytes_of(dir_ / "there.gguf"), "something");
+    EXPECT_EQ(test::read_bytes(dir_ / "there.gguf"), "something");
 }
 
 TEST_F(GramCollection, KeepsNoCheckpointAndLeavesNoTemporaries) {

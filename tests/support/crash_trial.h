@@ -9,13 +9,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/file_content.h"
 #include "support/running_program.h"
 #include "support/temp_dir.h"
 
@@ -36,7 +35,7 @@ public:
     CrashTrial(std::vector<std::string> arguments, std::filesystem::path target)
         : arguments_(std::move(arguments)), target_(std::move(target)) {
         finish();
-        whole_ = content(target_);
+        whole_ = read_bytes(target_);
         EXPECT_FALSE(whole_.empty());
         std::filesystem::remove(target_);
     }
@@ -95,13 +94,13 @@ private:
 
     void check_after_kill(CrashSummary& summary) {
         if (std::filesystem::exists(target_)) {
-            EXPECT_TRUE(content(target_) == whole_) << "a killed run left a target that is not whole";
+            EXPECT_TRUE(read_bytes(target_) == whole_) << "a killed run left a target that is not whole";
             ++summary.complete;
             std::filesystem::remove(target_);
         }
         summary.left_part += has_leftovers() ? 1 : 0;
         const Finished next = finish();
-        EXPECT_TRUE(content(target_) == whole_) << "the next run made another file";
+        EXPECT_TRUE(read_bytes(target_) == whole_) << "the next run made another file";
         EXPECT_FALSE(has_leftovers());
         summary.continued += next.err.find("continues after") != std::string::npos ? 1 : 0;
         std::filesystem::remove(target_);
@@ -113,11 +112,6 @@ private:
         duration_ = std::chrono::steady_clock::now() - started;
         EXPECT_EQ(finished.exit_code, 0) << finished.err;
         return finished;
-    }
-
-    static std::string content(const std::filesystem::path& path) {
-        std::ifstream file(path, std::ios::binary);
-        return {std::istreambuf_iterator(file), {}};
     }
 
     std::vector<std::string> arguments_;

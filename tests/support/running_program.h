@@ -9,12 +9,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "support/file_content.h"
 #include "support/subprocess.h"
 
 namespace plasticity::test {
@@ -55,7 +54,9 @@ public:
         int status = 0;
         waitpid(std::exchange(pid_, -1), &status, 0);
         signal_ = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-        return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, .out = content(out_), .err = content(err_)};
+        return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+                .out = read_bytes(out_),
+                .err = read_bytes(err_)};
     }
     int signal() const { return signal_; }
 
@@ -65,11 +66,6 @@ private:
         dup2(descriptor, to);
         close(descriptor);
     }
-    static std::string content(const std::filesystem::path& path) {
-        std::ifstream file(path, std::ios::binary);
-        return {std::istreambuf_iterator(file), {}};
-    }
-
     std::filesystem::path out_, err_;
     pid_t pid_ = -1;
     int signal_ = 0;

@@ -6,11 +6,11 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "support/file_content.h"
 
 namespace plasticity::test {
 
@@ -39,16 +39,12 @@ inline Finished run_program(const std::vector<std::string>& arguments, const std
         all.push_back('\'');
         return all;
     };
-    const auto content = [](const std::filesystem::path& path) {
-        std::ifstream file(path, std::ios::binary);
-        return std::string(std::istreambuf_iterator(file), {});
-    };
     const auto out = scratch / "stdout", err = scratch / "stderr";
     std::string command = quoted(require_environment("PLASTICITY_TEST_PROGRAM"));
     for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
     command += " </dev/null >" + quoted(out.string()) + " 2>" + quoted(err.string());
     const int status = std::system(command.c_str());
-    return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, .out = content(out), .err = content(err)};
+    return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, .out = read_bytes(out), .err = read_bytes(err)};
 }
 
 }  // namespace plasticity::test
