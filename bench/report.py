@@ -79,6 +79,24 @@ def logits_agreement(part):
                   "perplexity in process, own / stock", "difference", "`plasticity eval`", "`llama-perplexity`"], rows)
 
 
+def hf_round_trip(part):
+    rows = [[MODELS[name], f"{model['original']:.4f}", f"{model['original_as_f16']:.4f}", f"{model['round_trip']:.4f}"]
+            for name, model in part["figures"].items()]
+    return table(["model", "original GGUF", "its weights as F16", "through a folder and back, F16"], rows)
+
+
+def compensation(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for share in model["shares"]:
+            cut, compensated = share["cut"], share["compensated"]
+            rows.append([MODELS[name], share["heads_removed"],
+                         *(f"{variant[key]:.4f}" for key in ("mean_kl", "perplexity") for variant in (cut, compensated)),
+                         f"{cut['base_perplexity']:.4f}"])
+    return table(["model", "heads removed", "mean KL, cut", "mean KL, compensated", "perplexity, cut",
+                  "perplexity, compensated", "base's"], rows)
+
+
 def speed(part):
     rows = [[MODELS[name], what, f"{pair['own']:.1f}", f"{pair['stock']:.1f}", f"{pair['ratio']:.2f}×", pair["n"]]
             for name, model in part["figures"].items() for what, pair in model.items()]
@@ -100,9 +118,11 @@ def quantize_speed(part):
 
 
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
+            "compensation": ("What compensation gives back after pruning", compensation),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
             "prediction": ("Predicted against measured KL divergence", prediction),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
+            "hf_round_trip": ("Through a Hugging Face folder and back, perplexity by llama-perplexity", hf_round_trip),
             "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),
             "speed": ("Speed side by side", speed)}
 

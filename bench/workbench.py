@@ -26,7 +26,7 @@ HELDOUT = """bisect calendar copy email/message enum fractions ftplib glob http/
     tarfile tempfile threading urllib/parse uuid""".split()
 
 MODELS = {"smollm2": "SmolLM2-135M-Instruct", "qwen2.5-coder-0.5b": "Qwen2.5-Coder-0.5B-Instruct",
-          "qwen2.5-coder-1.5b": "Qwen2.5-Coder-1.5B-Instruct"}
+          "qwen2.5-coder-1.5b": "Qwen2.5-Coder-1.5B-Instruct", "gemma3-270m": "Gemma 3 270M"}
 
 
 def say(message):
