@@ -35,6 +35,7 @@ struct RunCommand {
     std::int32_t chunk = 512;
     std::string precision = "auto";
     std::int32_t eval_chunks = 8;
+    bool with_gram = false;
     std::string prompt = "def is_prime(n):";
     fs::path folder;
 };
@@ -67,6 +68,7 @@ public:
 private:
     fs::path scores() const { return command_.folder / "gate_gradients.json"; }
     fs::path statistics() const { return command_.folder / "stats.gguf"; }
+    fs::path gram() const { return command_.folder / "gram.gguf"; }
     fs::path recipe() const { return command_.folder / "recipe.json"; }
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path report() const { return command_.folder / "report.json"; }
@@ -81,7 +83,7 @@ private:
                         fmt::format("{}: cannot make this folder: {}", command_.folder.string(), failure.message()));
         CommandFiles files{
             .inputs = command_.data,
-            .outputs = {scores(), statistics(), recipe(), output(), report(), command_.folder / "run.json"}};
+            .outputs = {scores(), statistics(), gram(), recipe(), output(), report(), command_.folder / "run.json"}};
         files.inputs.insert(files.inputs.end(), command_.eval_data.begin(), command_.eval_data.end());
         files.inputs.push_back(model());
         require_outputs(files, Overwrite::kReplace);
@@ -106,22 +108,31 @@ private:
     void score_stage() {
         const std::vector<std::string> inputs{
             identity_, identity_of_files(data_.calibration),
-            fmt::format("{} {} {} {}", command_.tokens, command_.chunk, command_.precision, command_.common.seed)};
-        stage("score", inputs, {scores(), statistics()}, [&] {
-            const GateGradients gradients = score({.model = model(),
-                                                   .data = data_.calibration,
-                                                   .statistics = statistics(),
-                                                   .max_tokens = command_.tokens,
-                                                   .chunk = command_.chunk,
-                                                   .precision = command_.precision,
-                                                   .seed = command_.common.seed,
-                                                   .threads = command_.common.threads,
-                                                   .overwrite = true,
-                                                   .checkpoint = scores().string() + ".checkpoint",
-                                                   .resume = !command_.common.force},
-                                                  *progress_);
+            fmt::format("{} {} {} {}{}", command_.tokens, command_.chunk, command_.precision, command_.common.seed,
+                        command_.with_gram ? " gram" : "")};
+        std::vector<fs::path> outputs{scores(), statistics()};
+        if (command_.with_gram) outputs.push_back(gram());
+        stage("score", inputs, outputs, [&] {
+            const fs::path checkpoint = scores().string() + ".checkpoint";
+            ScoreOptions options{.model = model(),
+                                 .data = data_.calibration,
+                                 .statistics = statistics(),
+                                 .max_tokens = command_.tokens,
+                                 .chunk = command_.chunk,
+                                 .precision = command_.precision,
+                                 .seed = command_.common.seed,
+                                 .threads = command_.common.threads,
+                                 .overwrite = true};
+            if (command_.with_gram) {
+                options.gram = gram();
+                options.curvature_every = 1;  // Gram matrices of thousands of channels need every token there is
+            } else {
+                options.checkpoint = checkpoint;
+                options.resume = !command_.common.force;
+            }
+            const GateGradients gradients = score(options, *progress_);
             save_gate_gradients(gradients, scores(), Overwrite::kReplace);
-            fs::remove(scores().string() + ".checkpoint");
+            fs::remove(checkpoint);
         });
     }
 
@@ -140,6 +151,7 @@ private:
             compress({.model = model(),
                       .output = output(),
                       .statistics = statistics(),
+                      .gram = command_.with_gram ? std::optional(gram()) : std::nullopt,
                       .overwrite = true,
                       .threads = command_.common.threads},
                      load_recipe(recipe()), *progress_);
@@ -207,6 +219,10 @@ void add_run_command(CLI::App& program, CommandResult& result) {
         ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->chunk, "Tokens an example of plain text holds")->capture_default_str();
     app->add_option("--precision", command->precision, "Of weights while scoring")->capture_default_str();
+    app->add_flag(
+        "--gram", command->with_gram,
+        "Keep Gram matrices too, for error feedback and compensation: better at the same bytes, for gigabytes "
+        "beside the output and scoring that starts anew when it was interrupted");
     app->add_option("--chunks", command->eval_chunks, "Chunks of held-out text to measure; 0: all")
         ->capture_default_str();
     app->add_option("-p,--prompt", command->prompt, "What the result is tried on")->capture_default_str();
