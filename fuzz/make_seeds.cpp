@@ -115,7 +115,11 @@ void write_safetensors_seeds(const fs::path& folder) {
                                              {"model.layers.0.mlp.up_proj.weight", "F16", {2, 2}},
                                              {"lm_head.weight", "BF16", {3, 2}},
                                              {"position_ids", "I64", {1, 2}}};
-    for (const auto& [name, tensors] : {std::pair{"shapes.seed", shapes}, {"model.seed", model}}) {
+    const std::vector<SafetensorsSpec> fp8{{"a.weight", "F8_E4M3", {3, 5}}, {"a.weight_scale_inv", "F32", {2, 3}},
+                                           {"b.weight", "F8_E5M2", {3, 1}}, {"b.weight_scale", "BF16", {3}},
+                                           {"c.weight", "F8_E4M3", {4}},    {"c.weight_scale", "F8_E8M0", {}},
+                                           {"a.input_scale", "F32", {1}}};
+    for (const auto& [name, tensors] : {std::pair{"shapes.seed", shapes}, {"model.seed", model}, {"fp8.seed", fp8}}) {
         SafetensorsWriter file(folder / name, tensors, Overwrite::kReplace);
         for (const SafetensorsSpec& tensor : tensors) file.write(std::vector<std::byte>(tensor.bytes()));
         file.finish();
@@ -126,6 +130,12 @@ void write_config_seeds(const fs::path& folder) {
     constexpr std::string_view kGeometry =
         R"("model_type":"llama","hidden_size":64,"num_hidden_layers":2,"num_attention_heads":4,)"
         R"("intermediate_size":96,"vocab_size":300,"rms_norm_eps":1e-5,)";
+    write_text(folder / "fp8.seed", fmt::format(R"({{{}"quantization_config":{}}})", kGeometry,
+                                                R"({"quant_method":"fp8","weight_block_size":[128,128]})"));
+    write_text(folder / "compressed.seed",
+               fmt::format(R"({{{}"quantization_config":{}}})", kGeometry,
+                           R"({"quant_method":"compressed-tensors","config_groups":{"g":{"weights":{"num_bits":8,)"
+                           R"("type":"float","block_structure":[128,128]}}}})"));
     for (const auto& [name, rope] : {std::pair{"yarn", R"({"rope_type":"yarn","factor":4.0,"attention_factor":1.5})"},
                                      {"linear", R"({"type":"linear","factor":2})"},
                                      {"llama3", R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,)"

@@ -8,6 +8,7 @@
 #include "model/architecture_check.h"
 #include "model/config_fields.h"
 #include "model/family.h"
+#include "model/fp8_scheme.h"
 
 // Field names and defaults: transformers, configuration_llama.py and modeling_rope_utils.py; what differs from family
 // to family stands in families/.
@@ -74,11 +75,7 @@ void refuse_other_graphs(const ConfigReader& config, const Family& family) {
     if (const std::string got = config.text_or(family.activation_key, expected); got != expected)
         config.refuse(fmt::format("{}: got \"{}\"; expected {}", family.activation_key, got, expected));
     if (!family.has_windows) refuse_windows(config);
-    if (const nlohmann::json* quantization = field(config.json(), "quantization_config"))
-        attempt(config.problems(), [&] {
-            config.refuse(fmt::format("quantization_config: weights quantised by {} cannot be read; use the original",
-                                      text_field(*quantization, "quant_method").value_or("an unnamed method")));
-        });
+    attempt(config.problems(), [&] { (void)fp8_scheme_from_config(config.json()); });
     attempt(config.problems(), [&] {
         const nlohmann::json* rope = rope_fields(config.json());
         const double rotated = real_field(rope ? *rope : config.json(), "partial_rotary_factor")

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -15,6 +14,7 @@
 #include "io/strict_json.h"
 #include "model/attempt.h"
 #include "model/config_fields.h"
+#include "model/hf_rows.h"
 #include "model/hf_tensors.h"
 #include "model/rope_factors.h"
 #include "model/tensor_check.h"
@@ -39,17 +39,21 @@ public:
 
         ProblemList problems(folder.string());
         const Family* family = nullptr;
+        Fp8Scheme scheme;
         bool is_described = false;
         attempt(problems, [&] {
             family = &family_of_config(config);
+            scheme = fp8_scheme_from_config(config);
             architecture_ = architecture_from_config(config);
             is_described = true;
         });
         weights_ = HfTensors(family, is_described ? &architecture_ : nullptr);
-        for (std::size_t shard = 0; shard < shards_.size(); ++shard) collect_tensors(shard, index, problems);
+        collect_tensors(index, WeightScales(scheme), problems);
         check_index(index, problems);
         weights_.join_experts(problems);
         if (is_described) attempt(problems, [&] { check_weights(config, problems); });
+        problems.throw_if_any();
+        for (const ModelTensor& tensor : tensors_) check_scales(shards_, weights_.source(tensor.name), problems);
         problems.throw_if_any();
         sort_tensors(tensors_);
         name_model();
@@ -62,14 +66,7 @@ public:
         if (!fits)
             throw Error(ErrorKind::kInternal,
                         fmt::format("{}: asked for rows {} + {} of {}", tensor.name, first_row, n_rows, tensor.rows));
-        if (n_rows == 0) return;
-        const HfSource& source = weights_.source(tensor.name);
-        if (source.is_offset_from_one)
-            read_offset(source, out);
-        else if (source.parts.empty())
-            std::memcpy(out.data(), source.computed.data(), out.size());
-        else
-            read_parts(source, tensor.row_bytes(), {first_row, first_row + n_rows}, out);
+        read_hf_rows(shards_, weights_.source(tensor.name), {first_row, first_row + n_rows}, out);
     }
 
     void require_unchanged() const override {
@@ -93,52 +90,24 @@ private:
         }
     }
 
-    void collect_tensors(std::size_t shard, const ShardIndex& index, ProblemList& problems) {
-        for (const SafetensorsEntry& entry : shards_[shard].entries()) {
-            if (!index.shard_of.empty()) {
-                const auto place = index.shard_of.find(entry.name);
-                if (place == index.shard_of.end() || place->second != shard) {
-                    problems.add(fmt::format("{}: lies in {}, which the shard index does not say",
-                                             printable(entry.name), files_[shard].path.filename().string()));
-                    continue;
-                }
-            }
-            weights_.add(shard, entry, problems);
-        }
+    /// Scales first, since they may lie behind their weights and in other shards.
+    void collect_tensors(const ShardIndex& index, WeightScales scales, ProblemList& problems) {
+        std::vector<ShardEntry> weights;
+        for (std::size_t shard = 0; shard < shards_.size(); ++shard)
+            for (const SafetensorsEntry& entry : shards_[shard].entries())
+                if (const ShardEntry tensor{shard, &entry}; is_where_indexed(tensor, index, problems))
+                    if (!scales.take(tensor, problems)) weights.push_back(tensor);
+        for (const ShardEntry& tensor : weights) weights_.add(tensor, scales, problems);
+        scales.report_unclaimed(problems);
     }
 
-    struct RowRange {
-        std::int64_t begin;
-        std::int64_t end;
-    };
-
-    void read_parts(const HfSource& source, std::uint64_t row_bytes, RowRange wanted, std::span<std::byte> out) const {
-        std::int64_t part_begin = 0;
-        for (const HfRows& part : source.parts) {
-            const std::int64_t begin = std::max(wanted.begin, part_begin);
-            const std::int64_t end = std::min(wanted.end, part_begin + part.n_rows);
-            const auto bytes_of = [&](std::int64_t rows) { return row_bytes * static_cast<std::uint64_t>(rows); };
-            if (begin < end)
-                shards_[part.shard].read(*part.entry, bytes_of(part.first_row + begin - part_begin),
-                                         out.subspan(bytes_of(begin - wanted.begin), bytes_of(end - begin)));
-            part_begin += part.n_rows;
-        }
-    }
-
-    /// One vector of F32, from whatever is stored.
-    void read_offset(const HfSource& source, std::span<std::byte> out) const {
-        const HfRows& part = source.parts.front();
-        const ggml_type type = type_of_dtype(part.entry->dtype).value_or(GGML_TYPE_F32);
-        const std::size_t n = out.size() / sizeof(float);
-        std::vector<std::byte> stored(ggml_row_size(type, static_cast<std::int64_t>(n)));
-        shards_[part.shard].read(*part.entry, 0, stored);
-        std::vector<float> values(n);
-        if (type == GGML_TYPE_F32)
-            std::memcpy(values.data(), stored.data(), stored.size());
-        else
-            ggml_get_type_traits(type)->to_float(stored.data(), values.data(), static_cast<std::int64_t>(n));
-        for (float& value : values) value += 1.0f;
-        std::memcpy(out.data(), values.data(), out.size());
+    bool is_where_indexed(const ShardEntry& tensor, const ShardIndex& index, ProblemList& problems) const {
+        if (index.shard_of.empty()) return true;
+        const auto place = index.shard_of.find(tensor.entry->name);
+        if (place != index.shard_of.end() && place->second == tensor.shard) return true;
+        problems.add(fmt::format("{}: lies in {}, which the shard index does not say", printable(tensor.entry->name),
+                                 files_[tensor.shard].path.filename().string()));
+        return false;
     }
 
     void check_weights(const nlohmann::json& config, ProblemList& problems) {

@@ -2,21 +2,27 @@
 
 #include <cstddef>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "io/problem_list.h"
-#include "io/safetensors_reader.h"
 #include "model/family.h"
 #include "model/model.h"
+#include "model/weight_scales.h"
 
 namespace plasticity {
 
+/// A tensor and what its values are multiplied by, if anything.
+struct StoredWeight {
+    ShardEntry tensor;
+    std::optional<WeightScale> scale;
+};
+
 /// Whole rows of one tensor of a safetensors file.
 struct HfRows {
-    std::size_t shard = 0;
-    const SafetensorsEntry* entry = nullptr;
-    std::int64_t first_row = 0;  ///< within the entry
+    StoredWeight weight;
+    std::int64_t first_row = 0;  ///< within the tensor
     std::int64_t n_rows = 0;
 };
 
@@ -35,8 +41,9 @@ public:
     /// possible
     HfTensors(const Family* family, const Architecture* architecture) : family_(family), architecture_(architecture) {}
 
-    /// @param entry  outlives this
-    void add(std::size_t shard, const SafetensorsEntry& entry, ProblemList& problems);
+    /// @param tensor  outlives this
+    /// @param scales  of all shards; that of the tensor is claimed
+    void add(const ShardEntry& tensor, WeightScales& scales, ProblemList& problems);
     /// Puts the experts together, once all entries are there.
     void join_experts(ProblemList& problems);
     void add_computed(TensorRole role, std::vector<float> values);
@@ -46,24 +53,15 @@ public:
     const HfSource& source(const std::string& name) const { return sources_.at(name); }
 
 private:
-    struct ExpertPiece {
-        std::size_t shard;
-        const SafetensorsEntry* entry;
-    };
-
-    void add_whole(const TensorId& id, ggml_type type, std::size_t shard, const SafetensorsEntry& entry);
-    bool add_fused(const BlockName& name, ggml_type type, std::size_t shard, const SafetensorsEntry& entry,
-                   ProblemList& problems);
-    bool add_expert(const BlockName& name, std::size_t shard, const SafetensorsEntry& entry, ProblemList& problems);
+    void add_whole(const TensorId& id, const StoredWeight& weight);
+    bool add_fused(const BlockName& name, const StoredWeight& weight, ProblemList& problems);
+    bool add_expert(const BlockName& name, const StoredWeight& weight, ProblemList& problems);
 
     const Family* family_;
     const Architecture* architecture_;
     std::vector<ModelTensor> tensors_;
     std::map<std::string, HfSource> sources_;
-    std::map<std::pair<int, TensorRole>, std::map<std::int32_t, ExpertPiece>> experts_;  ///< by block and role
+    std::map<std::pair<int, TensorRole>, std::map<std::int32_t, StoredWeight>> experts_;  ///< by block and role
 };
-
-/// The type of a safetensors dtype that weights may have. @returns nothing for others
-std::optional<ggml_type> type_of_dtype(std::string_view dtype);
 
 }  // namespace plasticity
