@@ -117,6 +117,26 @@ def quantize_speed(part):
                   "llama-quantize, processor s", "times faster", "plasticity, mean KL", "llama-quantize, mean KL"], rows)
 
 
+def hf_to_gguf(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for mix, sides in model["mixes"].items():
+            for who, label in (("own", "plasticity"), ("stock", "convert_hf_to_gguf.py + llama-quantize")):
+                total = sides[who]["steps"]["total"]
+                steps = " + ".join(f"{usage['seconds']:.1f}" for step, usage in sides[who]["steps"].items()
+                                   if step != "total")
+                seconds = f"{total['seconds']:.1f} s" + (f" ({steps})" if steps else "")
+                memory = [f"{total[f'peak_{kind}_bytes'] / 2**20:,.0f} MiB" for kind in ("resident", "anonymous")]
+                rows.append([MODELS[name], mix, label, seconds, f"{total['cpu_seconds']:.1f} s", *memory,
+                             f"{total['peak_disk_bytes'] / 1e9:.2f} GB", f"{sides[who]['bytes']:,}",
+                             len(total["all_seconds"])])
+            less = sides["times_less"]
+            rows.append([MODELS[name], mix, "**times less**", *(f"**{less[key]:.2f}×**" for key in (
+                "seconds", "cpu_seconds", "peak_resident_bytes", "peak_anonymous_bytes", "peak_disk_bytes")), "", ""])
+    return table(["model", "mix", "from the folder by", "wall", "processor", "peak resident", "of which anonymous", "peak disk",
+                  "file, bytes", "n"], rows)
+
+
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "compensation": ("What compensation gives back after pruning", compensation),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
@@ -124,6 +144,7 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
             "hf_round_trip": ("Through a Hugging Face folder and back, perplexity by llama-perplexity", hf_round_trip),
             "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),
+            "hf_to_gguf": ("From a Hugging Face folder to a quantised GGUF, the same types for every tensor", hf_to_gguf),
             "speed": ("Speed side by side", speed)}
 
 

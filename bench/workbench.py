@@ -75,6 +75,12 @@ class Run:
     cpu_seconds: float = 0
 
 
+def stop_at_failure(command, status, text):
+    """@param text  what the program said"""
+    if status != 0:
+        sys.exit(f"bench: {' '.join(command)}\nended with {status}:\n{text[-4000:]}")
+
+
 def children_cpu_seconds():
     """User and system time of all processes that were waited for."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -119,8 +125,7 @@ class Workbench:
         start, cpu_start = time.perf_counter(), children_cpu_seconds()
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
         seconds, cpu_seconds = time.perf_counter() - start, children_cpu_seconds() - cpu_start
-        if result.returncode != 0:
-            sys.exit(f"bench: {' '.join(command)}\nended with {result.returncode}:\n{result.stderr[-4000:]}")
+        stop_at_failure(command, result.returncode, result.stderr)
         if seconds > 2:
             say(f"{Path(command[0]).name} {Path(command[1]).name}: {seconds:.0f} s")
         return Run(seconds, result.stdout, result.stderr, cpu_seconds)
