@@ -14,6 +14,10 @@ struct CompressOptions {
     std::filesystem::path output;
     std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
     std::optional<std::filesystem::path> gram;        ///< Gram matrices: for compensation and error feedback
+    /// Most that compensation or error feedback of one input may take while it is made ready, of whatever width: with
+    /// tiles in flight and all else less than 1 GiB. Inputs that would take more are taken apart into narrower blocks
+    /// of channels, so the output depends on it.
+    std::uint64_t gram_memory_bytes = std::uint64_t{704} << 20;
     bool with_tokenizer = true;
     bool dry_run = false;  ///< lay out and check, write nothing
     bool overwrite = false;
@@ -27,6 +31,10 @@ struct CompressResult {
     std::uint64_t compensated = 0;             ///< of them: their columns took over what pruned ones did
     std::uint64_t with_error_feedback = 0;     ///< of them: errors of earlier columns are made good by later ones
     std::optional<double> output_error_ratio;  ///< squared error of those matrices' outputs ÷ that without, mean
+    /// Matrices whose compensation or error feedback a bound on memory lets know less: wide inputs in narrower blocks
+    /// of channels than their Gram matrices have.
+    std::uint64_t narrowed_by_memory = 0;
+    std::uint64_t left_out_by_memory = 0;  ///< likewise, without any
     double seconds = 0;
 };
 

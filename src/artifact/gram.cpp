@@ -41,37 +41,19 @@ GgufLayout layout_of(const GramHeader& header) {
     return layout;
 }
 
-/// Where the packed triangles of `input` hold what no sum of w · x xᵀ can; empty where they are sound.
-std::string first_unsound(const GramInput& input, std::span<const float> packed) {
+/// @throws Error (kMalformed) where a triangle holds what no sum of w · x xᵀ can
+/// @param first  channel of its first row
+void require_sound(const std::string& where, const GramInput& input, std::int64_t first,
+                   std::span<const float> triangle) {
     std::size_t at = 0;
-    for (std::int64_t block = 0; block < input.n_blocks(); ++block)
-        for (std::int64_t row = 0; row < input.block; ++row)
-            for (std::int64_t col = 0; col <= row; ++col, ++at) {
-                const float value = packed[at];
-                if (std::isfinite(value) && (col < row || value >= 0)) continue;
-                const std::int64_t first = block * input.block;
-                return fmt::format("{}{} at ({}, {}) is {}; expected {}", input.matrix, kSuffix, first + row,
-                                   first + col, value, col < row ? "a finite number" : "a finite sum of squares");
-            }
-    return {};
-}
-
-void require_sound(const std::string& where, const GramInput& input, std::span<const float> packed) {
-    const std::string problem = first_unsound(input, packed);
-    if (!problem.empty()) throw Error(ErrorKind::kMalformed, where + ": " + problem);
-}
-
-GramBlocks unpack(const GramInput& input, std::span<const float> packed) {
-    const auto n = static_cast<std::size_t>(input.block), n_blocks = static_cast<std::size_t>(input.n_blocks());
-    GramBlocks blocks{.width = input.width, .block = input.block, .values = std::vector<float>(n_blocks * n * n)};
-    std::size_t at = 0;
-    for (std::size_t block = 0; block < n_blocks; ++block) {
-        float* square = blocks.values.data() + block * n * n;
-        for (std::size_t row = 0; row < n; ++row)
-            for (std::size_t col = 0; col <= row; ++col, ++at)
-                square[row * n + col] = square[col * n + row] = packed[at];
-    }
-    return blocks;
+    for (std::int64_t row = 0; at < triangle.size(); ++row)
+        for (std::int64_t col = 0; col <= row; ++col, ++at) {
+            const float value = triangle[at];
+            if (std::isfinite(value) && (col < row || value >= 0)) continue;
+            throw Error(ErrorKind::kMalformed, fmt::format("{}: {}{} at ({}, {}) is {}; expected {}", where,
+                                                           input.matrix, kSuffix, first + row, first + col, value,
+                                                           col < row ? "a finite number" : "a finite sum of squares"));
+        }
 }
 
 /// nullopt where the tensor is no Gram matrix; the problem is then noted.
@@ -139,22 +121,39 @@ const GramInput* GramFile::find(std::string_view matrix_name) const {
     return found == header_.inputs.end() ? nullptr : &*found;
 }
 
-GramBlocks GramFile::read(std::string_view matrix_name) const {
-    const GramInput* input = find(matrix_name);
-    if (input == nullptr)
-        throw Error(ErrorKind::kInternal,
-                    fmt::format("{}: no Gram matrix of {}", file_.file().path().string(), matrix_name));
-    std::vector<float> packed(static_cast<std::size_t>(input->packed_length()));
-    file_.read(*file_.find(input->matrix + std::string(kSuffix)), 0, std::as_writable_bytes(std::span(packed)));
-    require_sound(file_.file().path().string(), *input, packed);
-    return unpack(*input, packed);
+GramBlock GramFile::read(const GramInput& input, std::int64_t first, std::int64_t side) const {
+    const GgufTensor& tensor = *file_.find(input.matrix + std::string(kSuffix));
+    const std::int64_t start = first / input.block * triangle_length(input.block), within = first % input.block;
+    GramBlock block{.side = side, .triangle = std::vector<float>(static_cast<std::size_t>(triangle_length(side)))};
+    const std::span<float> values(block.triangle);
+    const auto read = [&](std::int64_t from, std::span<float> out) {
+        file_.read(tensor, static_cast<std::uint64_t>(from) * sizeof(float), std::as_writable_bytes(out));
+    };
+    if (within == 0) {
+        read(start, values);
+    } else {
+        for (std::int64_t row = 0; row < side; ++row)  // the end of each of the file's rows
+            read(start + triangle_length(within + row) + within,
+                 values.subspan(static_cast<std::size_t>(triangle_length(row)), static_cast<std::size_t>(row + 1)));
+    }
+    require_sound(file_.file().path().string(), input, first, values);
+    return block;
+}
+
+GramBlocks GramFile::blocks(const GramInput& input, std::int64_t side) const {
+    return {.width = input.width, .block = side, .read = [this, &input, side](std::int64_t first) {
+                return read(input, first, side);
+            }};
 }
 
 GramWriter::GramWriter(const std::filesystem::path& target, const GramHeader& header, Overwrite overwrite)
     : file_(target, layout_of(header), overwrite) {}
 
 void GramWriter::write(const GramInput& input, std::span<const float> packed) {
-    require_sound("Gram matrices to be saved", input, packed);
+    const auto length = static_cast<std::size_t>(triangle_length(input.block));
+    for (std::int64_t block = 0; block < input.n_blocks(); ++block)
+        require_sound("Gram matrices to be saved", input, block * input.block,
+                      packed.subspan(static_cast<std::size_t>(block) * length, length));
     file_.write(input.matrix + std::string(kSuffix), std::as_bytes(packed));
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,18 +16,28 @@
 
 namespace plasticity {
 
-/// Σ over tokens of w_t · x_t x_tᵀ, where x_t is what a matrix reads: the blocks along the diagonal that are kept.
-struct GramBlocks {
-    std::int64_t width = 0;  ///< of the input, the matrix' columns
-    std::int64_t block = 0;  ///< divides width; equal to it where the whole square is kept
-    std::vector<float>
-        values;  ///< [width / block][block][block], each block symmetric; block 0 is of channels [0, block)
-};
-
 /// Values of a lower triangle with its diagonal.
 constexpr std::int64_t triangle_length(std::int64_t side) {
     return side * (side + 1) / 2;
 }
+
+/// A square on the diagonal of a Gram matrix, Σ over tokens of w_t · x_t x_tᵀ, where x_t is what a matrix reads.
+struct GramBlock {
+    std::int64_t side = 0;        ///< channels
+    std::vector<float> triangle;  ///< [triangle_length(side)], the lower one, row by row
+
+    /// Of two channels, counted from the block's first.
+    float at(std::int64_t a, std::int64_t b) const {
+        return triangle[static_cast<std::size_t>(a < b ? triangle_length(b) + a : triangle_length(a) + b)];
+    }
+};
+
+/// The blocks along the diagonal, read one at a time: a whole matrix may be larger than memory.
+struct GramBlocks {
+    std::int64_t width = 0;                             ///< of the input, the matrix' columns
+    std::int64_t block = 0;                             ///< divides width; equal to it where the whole square is known
+    std::function<GramBlock(std::int64_t first)> read;  ///< the block whose first channel is `first`, a multiple
+};
 
 /// One input of the model. Matrices that read the same (q, k and v; gate and up) share it.
 struct GramInput {
@@ -70,9 +81,12 @@ public:
     /// @param matrix_name  GGUF name, of whichever matrix reads the input
     /// @returns nullptr where the file does not know it
     const GramInput* find(std::string_view matrix_name) const;
-    /// @throws Error (kMalformed naming the place of a value that is not finite, or of a negative square; kInternal for
-    ///         a matrix that find() does not know; kIo)
-    GramBlocks read(std::string_view matrix_name) const;
+    /// Reads one square of `input.block` channels, or a part of one, beginning at channel `first`.
+    /// @param side  first and first + side − 1 lie in the same of the file's blocks
+    /// @throws Error (kMalformed naming the place of a value that is not finite, or of a negative square; kIo)
+    GramBlock read(const GramInput& input, std::int64_t first, std::int64_t side) const;
+    /// All of an input, read on demand, in blocks of `side` channels, which divides input.block. This must outlive it.
+    GramBlocks blocks(const GramInput& input, std::int64_t side) const;
     /// After the last read. @throws Error (kIo)
     void require_unchanged() const { file_.file().require_unchanged(); }
 

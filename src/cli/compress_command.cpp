@@ -20,6 +20,7 @@ struct CompressCommand {
     CompressOptions options;
     PlanArguments arguments;
     std::filesystem::path recipe;
+    std::string gram_memory;
 };
 
 Recipe recipe_for(const CompressCommand& command, Progress& progress) {
@@ -35,6 +36,7 @@ Recipe recipe_for(const CompressCommand& command, Progress& progress) {
 void run_compress(CompressCommand& command) {
     command.options.threads = command.common.threads;
     command.options.overwrite = command.common.force;
+    if (!command.gram_memory.empty()) command.options.gram_memory_bytes = parse_bytes(command.gram_memory);
     const auto progress = command.common.progress();
     if (!command.options.dry_run)
         require_outputs({.inputs = {command.options.model, command.recipe, command.arguments.options.scores,
@@ -54,6 +56,8 @@ void run_compress(CompressCommand& command) {
              {"compensated", done.compensated},
              {"with_error_feedback", done.with_error_feedback},
              {"output_error_ratio", done.output_error_ratio ? nlohmann::json(*done.output_error_ratio) : nullptr},
+             {"narrowed_by_memory", done.narrowed_by_memory},
+             {"left_out_by_memory", done.left_out_by_memory},
              {"seconds", done.seconds},
              {"dry_run", command.options.dry_run}});
     else if (command.options.dry_run)
@@ -77,10 +81,13 @@ void add_compress_command(CLI::App& program, CommandResult&) {
     app->add_option("-o,--output", options.output, "GGUF to write")->required();
     app->add_option("--stats,--imatrix", options.statistics,
                     "Importance of channels: from score, or from llama-imatrix");
-    app->add_option(
+    CLI::Option* gram = app->add_option(
         "--gram", options.gram,
         "Gram matrices of score --gram: rounding errors are made good by later columns, and what stays of the "
         "attention outputs takes over what pruned heads did");
+    app->add_option("--gram-memory", command->gram_memory,
+                    "Most that work on one Gram matrix may take; wide inputs are taken apart to fit. Default: 704MiB")
+        ->needs(gram);
     app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
     app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
     add_plan_options(*app, command->arguments);

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
 #include <numeric>
 
 #include "artifact/gram.h"
@@ -12,12 +11,11 @@
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
 #include "compress/feedback_summary.h"
-#include "compress/ordered_pipeline.h"
+#include "compress/gram_limits.h"
 #include "compress/resume_key.h"
 #include "compress/tensor_encoder.h"
-#include "compress/tile.h"
+#include "compress/write_tiles.h"
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "core/parallel.h"
 #include "core/progress.h"
 #include "core/units.h"
@@ -26,10 +24,6 @@
 
 namespace plasticity {
 namespace {
-
-/// Rows in flight, as F32, over all workers; each keeps up to five copies of its tile (stored, F32 twice, results).
-constexpr std::uint64_t kInFlightBytes = std::uint64_t{64} << 20;
-constexpr std::uint64_t kLargestTileBytes = std::uint64_t{4} << 20;
 
 void require_target_may_be_written(const CompressOptions& options, const Model& model) {
     const auto is_output = [&](const std::optional<std::filesystem::path>& input) {
@@ -80,12 +74,6 @@ void note_compensation(const OutputLayout& layout, std::uint64_t compensated, Pr
                               std::ranges::count_if(layout.tensors, loses_columns)));
 }
 
-Knowledge knowledge_of(const std::optional<Statistics>& statistics, const std::optional<GramFile>& gram) {
-    return {.statistics = statistics ? &*statistics : nullptr,
-            .gram = gram ? &*gram : nullptr,
-            .feedback = gram ? std::make_shared<FeedbackFactors>(*gram) : nullptr};
-}
-
 std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Recipe& recipe, const Knowledge& knowledge) {
     std::vector<TensorEncoder> encoders;
     encoders.reserve(layout.tensors.size());
@@ -96,65 +84,9 @@ std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Recip
     return encoders;
 }
 
-/// What is read, how each tensor is turned into its output, and by how many threads.
-struct TileWork {
-    const Model& model;
-    const OutputLayout& layout;
-    const std::vector<TensorEncoder>& encoders;
-    std::size_t n_workers;
-};
-
-/// Bytes of all tensors before a position.
-std::uint64_t weight_bytes_before(const GgufLayout& layout, const GgufPosition& position) {
-    const auto end = layout.tensors.begin() + static_cast<std::ptrdiff_t>(position.tensor);
-    return std::accumulate(layout.tensors.begin(), end, position.bytes,
-                           [](std::uint64_t sum, const GgufTensorSpec& tensor) { return sum + tensor.bytes(); });
-}
-
-/// The tiles that an earlier, killed process has not written.
-std::vector<Tile> remaining_tiles(const TileWork& work, const GgufPosition& position) {
-    const auto tiles =
-        cut_into_tiles(work.layout.tensors, std::min(kLargestTileBytes, kInFlightBytes / work.n_workers));
-    if (position.bytes == 0) return tiles_from(tiles, {.tensor = position.tensor});
-    const GgufTensorSpec& spec = work.layout.tensors[position.tensor].spec;
-    const std::uint64_t row_bytes = ggml_row_size(spec.type, spec.dims[0]);
-    if (position.bytes % row_bytes != 0)
-        throw Error(ErrorKind::kInternal, fmt::format("compress: {} continues at byte {}; its rows have {}", spec.name,
-                                                      position.bytes, row_bytes));
-    return tiles_from(tiles,
-                      {.tensor = position.tensor, .first_row = static_cast<std::int64_t>(position.bytes / row_bytes)});
-}
-
-void write_tiles(const TileWork& work, GgufWriter& file, Progress& progress) {
-    const auto tiles = remaining_tiles(work, file.position());
-    const PipelineShape shape{.count = tiles.size(), .workers = work.n_workers, .slots = 2 * work.n_workers};
-    std::vector<TileScratch> scratch(shape.workers);
-    std::vector<std::vector<std::byte>> encoded(shape.slots);
-
-    const auto produce = [&](const PipelineItem& item) {
-        const Tile& tile = tiles[item.index];
-        work.encoders[tile.tensor].encode(work.model, tile, scratch[item.worker], encoded[item.slot]);
-    };
-    const auto consume = [&](const PipelineItem& item) {
-        throw_if_interrupted();
-        const std::string& name = work.layout.tensors[tiles[item.index].tensor].spec.name;
-        file.write(name, encoded[item.slot]);
-        progress.advance(encoded[item.slot].size(), name);
-    };
-    run_ordered_pipeline(shape, produce, consume);
-}
-
 std::uint64_t source_bytes(const Model& model) {
     return std::accumulate(model.files().begin(), model.files().end(), std::uint64_t{0},
                            [](std::uint64_t sum, const SourceFile& file) { return sum + file.bytes; });
-}
-
-void begin_progress(const GgufLayout& layout, const GgufPosition& position, Progress& progress) {
-    const std::uint64_t done = weight_bytes_before(layout, position);
-    if (done > 0)
-        progress.note(fmt::format("continues after the {} that an earlier run had written", format_bytes(done)));
-    progress.begin("compress", weight_bytes_before(layout, {.tensor = layout.tensors.size()}), "bytes");
-    progress.advance(done);
 }
 
 }  // namespace
@@ -167,17 +99,21 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
-    const auto encoders = make_encoders(layout, recipe, knowledge_of(statistics, gram));
+    auto encoders = make_encoders(layout, recipe,
+                                  {.statistics = statistics ? &*statistics : nullptr,
+                                   .gram = {.file = gram ? &*gram : nullptr, .most_bytes = options.gram_memory_bytes}});
     const auto compensated = static_cast<std::uint64_t>(std::ranges::count_if(encoders, &TensorEncoder::compensates));
+    const GramLimits limits = limits_of(encoders);
     if (gram) note_compensation(layout, compensated, progress);
+    note_limits(limits, options.gram_memory_bytes, progress);
 
     if (!options.dry_run) {
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
         GgufWriter file(options.output, layout.file,
                         {.overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
                          .resume_key = resume_key(options, *model)});
-        begin_progress(layout.file, file.position(), progress);
-        write_tiles({*model, layout, encoders, static_cast<std::size_t>(threads)}, file, progress);
+        write_tiles({*model, layout, encoders, gram ? &*gram : nullptr, static_cast<std::size_t>(threads)}, file,
+                    progress);
         model->require_unchanged();
         if (gram) gram->require_unchanged();
         file.finish();
@@ -192,6 +128,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
             .compensated = compensated,
             .with_error_feedback = feedback.matrices,
             .output_error_ratio = feedback.mean_ratio,
+            .narrowed_by_memory = limits.narrowed,
+            .left_out_by_memory = limits.left_out,
             .seconds = elapsed.count()};
 }
 

@@ -13,7 +13,8 @@ std::string resume_key(const CompressOptions& options, const Model& model) {
     key += program_identity();
     for (const SourceFile& file : model.files()) key += file_identity(file.path);
     if (options.statistics) key += sha256_of_file(*options.statistics) + "\n";
-    if (options.gram) key += "gram " + sha256_of_file(*options.gram) + "\n";
+    if (options.gram)
+        key += fmt::format("gram {} in {} bytes\n", sha256_of_file(*options.gram), options.gram_memory_bytes);
     return key;
 }
 

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 #include "artifact/importance.h"
 #include "core/error.h"
 #include "quant/block_check.h"
@@ -19,33 +17,24 @@ std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* s
     return kept;
 }
 
-namespace {
-
-/// The input of a matrix, where the file knows it.
-const GramInput* input_of(const OutputTensor& tensor, const GramFile* gram) {
-    const ModelTensor& source = *tensor.source;
-    if (gram == nullptr || source.is_vector || source.n_matrices != 1) return nullptr;
-    const GramInput* input = gram->find(gguf_name(source.id));
-    if (input != nullptr && input->width != source.cols)
-        throw Error(ErrorKind::kMalformed,
-                    fmt::format("the Gram matrix of {} is of {} channels; expected {}. Is it another model's?",
-                                source.name, input->width, source.cols));
-    return input;
-}
-
-}  // namespace
-
 TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Knowledge& knowledge, bool error_feedback)
     : tensor_(&tensor) {
     // Quantising again what already has the type would only lose precision.
     if (tensor.source->type == tensor.spec.type && tensor.cols.empty()) return;
     quantizer_.emplace(tensor.spec.type, tensor.spec.dims[0], importance_of(tensor, knowledge.statistics),
                        tensor.spec.name);
-    const GramInput* input = input_of(tensor, knowledge.gram);
-    if (input == nullptr) return;
-    if (!tensor.cols.empty()) compensation_.emplace(knowledge.gram->read(input->matrix), tensor.cols);
-    if (error_feedback && takes_feedback(tensor))
-        feedback_ = std::make_unique<TensorFeedback>(tensor, knowledge.feedback);
+    need_ = gram_need(tensor, knowledge.gram, error_feedback);
+    if (need_ && need_->feedback.is_possible()) feedback_ = std::make_unique<TensorFeedback>(tensor);
+}
+
+void TensorEncoder::begin(const GramWork& work) {
+    if (compensates()) compensation_ = work.compensation;
+    if (feedback_) feedback_->begin(work.factor);
+}
+
+void TensorEncoder::end() {
+    compensation_.reset();
+    if (feedback_) feedback_->end();
 }
 
 void TensorEncoder::encode(const Model& model, const Tile& tile, TileScratch& scratch,
@@ -58,7 +47,7 @@ void TensorEncoder::encode(const Model& model, const Tile& tile, TileScratch& sc
 }
 
 std::span<const float> TensorEncoder::read_rows(const Model& model, const Tile& tile, TileScratch& scratch) const {
-    if (!compensation_) return read_tile_f32(model, *tensor_, tile, scratch);
+    if (!compensates()) return read_tile_f32(model, *tensor_, tile, scratch);
     OutputTensor whole;  // with the columns that go
     whole.source = tensor_->source;
     whole.rows = tensor_->rows;

@@ -15,30 +15,12 @@ using Matrix = Eigen::MatrixXf;
 /// come out a little indefinite by rounding.
 constexpr int kDampingSteps = 6;
 
-/// One block on the diagonal and which of its channels are wanted.
-struct Selection {
-    std::span<const float> block;  ///< [width][width]
-    std::size_t width;
-    const std::vector<std::size_t>& channels;
+using Channels = std::vector<std::int64_t>;
 
-    float at(std::size_t a, std::size_t b) const { return block[channels[a] * width + channels[b]]; }
-};
-
-float mean_diagonal(const Selection& selection) {
+float mean_diagonal(const GramBlock& block, const Channels& channels) {
     double sum = 0;
-    for (std::size_t j = 0; j < selection.channels.size(); ++j) sum += double{selection.at(j, j)};
-    return static_cast<float>(sum / static_cast<double>(selection.channels.size()));
-}
-
-/// H + λI with rows and columns in reverse. Its lower Cholesky factor, reversed again, is the upper factor U of
-/// H + λI = U Uᵀ. Only the lower triangle is filled.
-void fill_reversed(const Selection& selection, float lambda, Matrix& reversed) {
-    const std::size_t n = selection.channels.size();
-    reversed.resize(static_cast<Eigen::Index>(n), static_cast<Eigen::Index>(n));
-    for (std::size_t col = 0; col < n; ++col)
-        for (std::size_t row = col; row < n; ++row)
-            reversed(static_cast<Eigen::Index>(row), static_cast<Eigen::Index>(col)) =
-                selection.at(n - 1 - row, n - 1 - col) + (row == col ? lambda : 0.0f);
+    for (const std::int64_t channel : channels) sum += double{block.at(channel, channel)};
+    return static_cast<float>(sum / static_cast<double>(channels.size()));
 }
 
 /// The reversed factor, and the λ that it took.
@@ -47,12 +29,28 @@ struct Factored {
     float lambda = 0;
 };
 
-Factored factor_of(const Selection& selection, float damping) {
+/// H + λI with rows and columns in reverse. Its lower Cholesky factor, reversed again, is the upper factor U of
+/// H + λI = U Uᵀ. Only the lower triangle is filled.
+void fill_reversed(const GramBlock& block, const Channels& channels, Factored& out) {
+    const auto n = static_cast<Eigen::Index>(channels.size());
+    const auto channel = [&](Eigen::Index reversed) { return channels[static_cast<std::size_t>(n - 1 - reversed)]; };
+    out.reversed.resize(n, n);
+    for (Eigen::Index col = 0; col < n; ++col)
+        for (Eigen::Index row = col; row < n; ++row)
+            out.reversed(row, col) = block.at(channel(row), channel(col)) + (row == col ? out.lambda : 0.0f);
+}
+
+/// @param read  the block, whose memory is given back before the factor needs more
+Factored factor_of(const std::function<GramBlock()>& read, const Channels& channels, float damping) {
     fix_eigen_blocking();
-    const float mean = mean_diagonal(selection);
-    Factored factored{.reversed = {}, .lambda = mean > 0 ? damping * mean : 1.0f};
-    for (int step = 0; step < kDampingSteps; ++step, factored.lambda *= 10) {
-        fill_reversed(selection, factored.lambda, factored.reversed);
+    Factored factored;
+    for (int step = 0; step < kDampingSteps; ++step) {
+        {
+            const GramBlock block = read();
+            const float mean = mean_diagonal(block, channels);
+            factored.lambda = step > 0 ? 10 * factored.lambda : mean > 0 ? damping * mean : 1.0f;
+            fill_reversed(block, channels, factored);
+        }
         if (const Eigen::LLT<Eigen::Ref<Matrix>> in_place(factored.reversed); in_place.info() == Eigen::Success)
             return factored;
     }
@@ -62,11 +60,10 @@ Factored factor_of(const Selection& selection, float damping) {
 }
 
 /// For each block of the Gram matrix the channels that are kept, counted from the block's first.
-std::vector<std::vector<std::size_t>> channels_by_block(const GramBlocks& gram, std::span<const std::int64_t> kept) {
-    std::vector<std::vector<std::size_t>> channels(static_cast<std::size_t>(gram.width / gram.block));
+std::vector<Channels> channels_by_block(const GramBlocks& gram, std::span<const std::int64_t> kept) {
+    std::vector<Channels> channels(static_cast<std::size_t>(gram.width / gram.block));
     const auto add = [&](std::int64_t channel) {
-        channels[static_cast<std::size_t>(channel / gram.block)].push_back(
-            static_cast<std::size_t>(channel % gram.block));
+        channels[static_cast<std::size_t>(channel / gram.block)].push_back(channel % gram.block);
     };
     if (kept.empty())
         for (std::int64_t channel = 0; channel < gram.width; ++channel) add(channel);
@@ -76,36 +73,50 @@ std::vector<std::vector<std::size_t>> channels_by_block(const GramBlocks& gram, 
 
 }  // namespace
 
-FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping) {
-    const auto channels = channels_by_block(gram, kept);
-    for (std::size_t block = 0; block < channels.size(); ++block)
-        if (!channels[block].empty()) append(gram, block, channels[block], damping);
+std::uint64_t FeedbackFactor::building_bytes(std::int64_t width, std::int64_t block) {
+    const std::uint64_t square = sizeof(float) * static_cast<std::uint64_t>(block * block);
+    // The coefficients of the blocks before; of this one first its sums, then its coefficients beside the square.
+    return static_cast<std::uint64_t>(width / block - 1) * square / 2 + square + square / 2;
 }
 
-/// @param channels  of the block, counted from its first
-void FeedbackFactor::append(const GramBlocks& gram, std::size_t block, const std::vector<std::size_t>& channels,
+FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping) {
+    const std::vector<Channels> channels = channels_by_block(gram, kept);
+    for (std::size_t block = 0; block < channels.size(); ++block)
+        if (!channels[block].empty())
+            append([&] { return gram.read(static_cast<std::int64_t>(block) * gram.block); }, channels[block], damping);
+}
+
+/// @param read      the block
+/// @param channels  of it, counted from its first
+void FeedbackFactor::append(const std::function<GramBlock()>& read, const std::vector<std::int64_t>& channels,
                             float damping) {
-    const auto width = static_cast<std::size_t>(gram.block);
-    const auto square = std::span(gram.values).subspan(block * width * width, width * width);
-    const Factored factored = factor_of({square, width, channels}, damping);
+    const Factored factored = factor_of(read, channels, damping);
     const std::size_t begin = columns(), end = begin + channels.size();
     const auto upper = [&](std::size_t row, std::size_t column) {
         return factored.reversed(static_cast<Eigen::Index>(end - 1 - row), static_cast<Eigen::Index>(end - 1 - column));
     };
     for (std::size_t column = begin; column < end; ++column)
         weights_.push_back(upper(column, column) * upper(column, column));
+
+    const std::size_t first_panel = panels_.size();
+    std::size_t length = 0;
     for (std::size_t first = begin; first < end; first += panels_.back().width) {
         const std::size_t panel_end = std::min(end, (first / kPanelColumns + 1) * kPanelColumns);
         panels_.push_back({.first_column = first,
                            .width = panel_end - first,
                            .first_row = begin,
                            .damping = factored.lambda,
-                           .offset = coefficients_.size()});
-        coefficients_.resize(coefficients_.size() + (panel_end - begin) * kPanelColumns);
-        float* out = coefficients_.data() + panels_.back().offset;
-        for (std::size_t column = first; column < panel_end; ++column)
+                           .block = coefficients_.size(),
+                           .offset = length});
+        length += (panel_end - begin) * kPanelColumns;
+    }
+    std::vector<float>& of_block = coefficients_.emplace_back(length);
+    for (const Panel& panel : std::span(panels_).subspan(first_panel)) {
+        float* out = of_block.data() + panel.offset;
+        for (std::size_t column = panel.first_column; column < panel.first_column + panel.width; ++column)
             for (std::size_t row = begin; row < column; ++row)
-                out[(row - begin) * kPanelColumns + column - first] = upper(row, column) / upper(column, column);
+                out[(row - begin) * kPanelColumns + column - panel.first_column] =
+                    upper(row, column) / upper(column, column);
     }
 }
 

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -24,14 +25,19 @@ public:
         std::size_t width = 0;      ///< 1 to kPanelColumns
         std::size_t first_row = 0;  ///< columns from here on bear upon it
         float damping = 0;          ///< λ
-        std::size_t offset = 0;     ///< into the coefficients
+        std::size_t block = 0;      ///< of the Gram matrix, those without kept channels not counted
+        std::size_t offset = 0;     ///< into the block's coefficients
     };
 
     /// @param gram     of the matrix' input; channels of different blocks count as independent
     /// @param kept     the channels that the rows hold, ascending; empty: all
     /// @param damping  λ as a share of each block's mean diagonal, > 0; more where a block would not be positive
     /// definite
+    /// @throws Error (kMalformed where the Gram matrix is not positive semi-definite), and what reading it throws
     FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping);
+
+    /// The most memory that making one takes, all channels of `width` kept, in blocks of `block`.
+    static std::uint64_t building_bytes(std::int64_t width, std::int64_t block);
 
     std::size_t columns() const { return weights_.size(); }
     std::span<const Panel> panels() const { return panels_; }
@@ -41,14 +47,14 @@ public:
     std::span<const float> column_weights() const { return weights_; }
     /// [end of the panel − row][kPanelColumns] M from a row ≥ panel.first_row on.
     const float* coefficients(const Panel& panel, std::size_t row) const {
-        return coefficients_.data() + panel.offset + (row - panel.first_row) * kPanelColumns;
+        return coefficients_[panel.block].data() + panel.offset + (row - panel.first_row) * kPanelColumns;
     }
 
 private:
-    void append(const GramBlocks& gram, std::size_t block, const std::vector<std::size_t>& channels, float damping);
+    void append(const std::function<GramBlock()>& read, const std::vector<std::int64_t>& channels, float damping);
 
     std::vector<Panel> panels_;
-    std::vector<float> coefficients_;
+    std::vector<std::vector<float>> coefficients_;  ///< by block: a single array for all would be copied as it grows
     std::vector<float> weights_;
 };
 

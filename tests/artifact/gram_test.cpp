@@ -6,11 +6,14 @@
 #include <limits>
 
 #include "core/error.h"
+#include "support/expect_error.h"
+#include "support/square_gram.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
 namespace {
 
+using test::squares_of;
 using test::TempDir;
 
 GramHeader sample_header() {
@@ -39,15 +42,37 @@ TEST(Gram, ReadsBackWhatItWroteAsSymmetricSquares) {
     EXPECT_EQ(file.header().weighting, "gradient");
     EXPECT_EQ(file.header().datasets, std::vector<std::string>{"a.txt"});
     EXPECT_EQ(file.header().model_sha256, "ab");
-    const GramBlocks whole = file.read("blk.0.attn_q.weight");
+    const test::SquareGram whole = squares_of(file, "blk.0.attn_q.weight");
     EXPECT_EQ(whole.width, 3);
     EXPECT_EQ(whole.block, 3);
     EXPECT_EQ(whole.values, (std::vector<float>{1, -2, 3, -2, 5, 4, 3, 4, 9}));
-    const GramBlocks parts = file.read("blk.0.ffn_down.weight");
+    const test::SquareGram parts = squares_of(file, "blk.0.ffn_down.weight");
     EXPECT_EQ(parts.width, 4);
     EXPECT_EQ(parts.block, 2);
     EXPECT_EQ(parts.values, (std::vector<float>{1, 2, 2, 4, 0, 0, 0, 7}));
     file.require_unchanged();
+}
+
+TEST(Gram, ReadsAPartOfABlockByItself) {
+    const TempDir dir;
+    GramHeader header = sample_header();
+    header.inputs = {{.matrix = "blk.0.ffn_down.weight", .width = 8, .block = 4}};
+    std::vector<float> packed(20);
+    for (std::size_t i = 0; i < packed.size(); ++i) packed[i] = static_cast<float>(i + 1);
+    GramWriter writer(dir / "g.gguf", header, Overwrite::kReplace);
+    writer.write(header.inputs[0], packed);
+    writer.finish();
+    const GramFile file(dir / "g.gguf");
+    const GramBlocks halves = file.blocks(*file.find("blk.0.ffn_down.weight"), 2);
+    EXPECT_EQ(halves.width, 8);
+    EXPECT_EQ(halves.block, 2);
+    // Rows of the first block's triangle: 1 | 2 3 | 4 5 6 | 7 8 9 10
+    EXPECT_EQ(halves.read(0).triangle, (std::vector<float>{1, 2, 3}));
+    EXPECT_EQ(halves.read(2).triangle, (std::vector<float>{6, 9, 10}));
+    EXPECT_EQ(halves.read(4).triangle, (std::vector<float>{11, 12, 13}));
+    EXPECT_EQ(halves.read(6).triangle, (std::vector<float>{16, 19, 20}));
+    EXPECT_EQ(halves.read(6).at(0, 1), 19);
+    EXPECT_EQ(halves.read(6).at(1, 0), 19);
 }
 
 TEST(Gram, MatricesThatReadTheSameShareAnEntry) {
@@ -56,13 +81,12 @@ TEST(Gram, MatricesThatReadTheSameShareAnEntry) {
     const GramFile file(dir / "g.gguf");
     for (const char* name : {"blk.0.attn_k.weight", "blk.0.attn_v.weight"}) {
         ASSERT_NE(file.find(name), nullptr) << name;
-        EXPECT_EQ(file.read(name).values, file.read("blk.0.attn_q.weight").values);
+        EXPECT_EQ(file.find(name), file.find("blk.0.attn_q.weight"));
     }
     EXPECT_EQ(gram_owner("blk.3.ffn_up.weight"), "blk.3.ffn_gate.weight");
     EXPECT_EQ(gram_owner("blk.3.attn_output.weight"), "blk.3.attn_output.weight");
     EXPECT_EQ(file.find("blk.0.attn_output.weight"), nullptr);
     EXPECT_EQ(file.find("blk.1.attn_q.weight"), nullptr);
-    EXPECT_THROW(file.read("blk.1.attn_q.weight"), Error);
 }
 
 TEST(Gram, WideInputsAreKeptAsEqualBlocks) {
@@ -96,10 +120,22 @@ void write_raw(const RawFile& raw, const std::filesystem::path& path) {
     file.finish();
 }
 
+TEST(Gram, NamesTheChannelsOfAPartThatIsDamaged) {
+    const TempDir dir;
+    RawFile raw = raw_file();
+    raw.layout.tensors[0].dims = {10, 1, 1, 1};
+    raw.values = {1, 0, 1, 0, 0, 1, 0, 0, 0, -3};
+    write_raw(raw, dir / "g.gguf");
+    const GramFile file(dir / "g.gguf");
+    const GramInput& input = *file.find("blk.0.attn_q.weight");
+    EXPECT_NO_THROW(file.read(input, 0, 2));
+    test::expect_error(ErrorKind::kMalformed, {"(3, 3)", "-3"}, [&] { file.read(input, 2, 2); });
+}
+
 TEST(Gram, RefusesEveryKindOfDamageWhenOpened) {
     const TempDir dir;
     write_raw(raw_file(), dir / "g.gguf");
-    EXPECT_EQ(GramFile(dir / "g.gguf").read("blk.0.attn_v.weight").values, (std::vector<float>{1, 2, 2, 4}));
+    EXPECT_EQ(squares_of(GramFile(dir / "g.gguf"), "blk.0.attn_v.weight").values, (std::vector<float>{1, 2, 2, 4}));
     const std::function<void(GgufLayout&)> damages[] = {
         [](GgufLayout& layout) { layout.metadata.set("general.type", std::string("imatrix")); },
         [](GgufLayout& layout) { layout.metadata.set("gram.weighting", std::string("other")); },
@@ -146,7 +182,7 @@ TEST(Gram, RefusesValuesThatAreNoSumOfSquares) {
         raw.values = bad;
         write_raw(raw, dir / "g.gguf");
         const GramFile file(dir / "g.gguf");
-        EXPECT_THROW(file.read("blk.0.attn_q.weight"), Error);
+        EXPECT_THROW(squares_of(file, "blk.0.attn_q.weight"), Error);
         GramHeader header = sample_header();
         header.inputs = {{.matrix = "blk.0.attn_q.weight", .width = 2, .block = 2}};
         GramWriter writer(dir / "w.gguf", header, Overwrite::kReplace);

@@ -65,7 +65,9 @@ TEST_F(Compensated, ChangesTheOutputsThatLoseHeadsAndNothingElse) {
     for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = static_cast<std::int64_t>(i);
     const std::vector<float> source = test::all_values(*model, {TensorRole::kAttentionOutput, 0});
     std::vector<float> expected(source.size() / 2);
-    Compensation(GramFile(gram_).read(kPruned), kept).apply(source, expected);
+    const GramFile gram(gram_);
+    const GramInput& input = *gram.find(kPruned);
+    Compensation(gram.blocks(input, input.block), kept).apply(source, expected);
     EXPECT_EQ(values_of(dir_ / "with.gguf", kPruned), expected);
     EXPECT_NE(values_of(dir_ / "without.gguf", kPruned), expected);
     const GgufReader file(dir_ / "with.gguf");

@@ -2,10 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "compress/written_tensors.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
 #include "plasticity/compress.h"
+#include "quant/feedback_factor.h"
+#include "support/expect_error.h"
 #include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_gram.h"
@@ -100,6 +104,67 @@ TEST_F(Feedback, FollowsCompensationWhereHeadsGo) {
     run("compensated.gguf", without);
     EXPECT_NE(tensor_bytes(dir_ / "pruned.gguf", "blk.0.attn_output.weight"),
               tensor_bytes(dir_ / "compensated.gguf", "blk.0.attn_output.weight"));
+}
+
+/// Inputs of 512 channels, whose Gram matrices can be taken apart once.
+class FeedbackInLittleMemory : public Feedback {
+protected:
+    FeedbackInLittleMemory() {
+        test::write_tiny_gguf(model_, {.n_embd = 64, .n_head = 4, .head_dim = 16, .n_ff = 512});
+        test::write_tiny_gram(gram_, {{"blk.0.attn_q.weight", 64}, {"blk.0.ffn_down.weight", 512}});
+        recipe_ = test::tiny_recipe(*open_model(model_), {.type = GGML_TYPE_Q4_0, .embedding_type = GGML_TYPE_Q8_0});
+    }
+
+    CompressResult run_within(const std::string& output, std::uint64_t bytes, bool dry_run = false) const {
+        const CompressOptions options{.model = model_,
+                                      .output = dir_ / output,
+                                      .gram = gram_,
+                                      .gram_memory_bytes = bytes,
+                                      .dry_run = dry_run,
+                                      .overwrite = true,
+                                      .threads = 2};
+        return compress(options, recipe_, *make_progress(ProgressStyle::kQuiet));
+    }
+};
+
+TEST_F(FeedbackInLittleMemory, TakesWideInputsApartAndSaysSo) {
+    const std::uint64_t whole_bytes = FeedbackFactor::building_bytes(512, 512);
+    const CompressResult whole = run_within("whole.gguf", whole_bytes);
+    EXPECT_EQ(whole.with_error_feedback, 4u);
+    EXPECT_EQ(whole.narrowed_by_memory, 0u);
+    EXPECT_EQ(whole.left_out_by_memory, 0u);
+
+    for (const bool dry_run : {true, false}) {
+        const CompressResult halves = run_within("halves.gguf", whole_bytes - 1, dry_run);
+        EXPECT_EQ(halves.with_error_feedback, 4u);
+        EXPECT_EQ(halves.narrowed_by_memory, 1u);
+        EXPECT_EQ(halves.left_out_by_memory, 0u);
+    }
+    const std::string narrow = "blk.0.ffn_down.weight", other = "blk.0.attn_q.weight";
+    EXPECT_NE(tensor_bytes(dir_ / "halves.gguf", narrow), tensor_bytes(dir_ / "whole.gguf", narrow));
+    EXPECT_EQ(tensor_bytes(dir_ / "halves.gguf", other), tensor_bytes(dir_ / "whole.gguf", other));
+}
+
+TEST_F(FeedbackInLittleMemory, LeavesOutWhatWouldTakeTooMuchAndSaysSo) {
+    const CompressResult none = run_within("none.gguf", FeedbackFactor::building_bytes(512, 256) - 1);
+    EXPECT_EQ(none.with_error_feedback, 3u);
+    EXPECT_EQ(none.narrowed_by_memory, 0u);
+    EXPECT_EQ(none.left_out_by_memory, 1u);
+    run("plain.gguf", recipe_, false);
+    EXPECT_EQ(tensor_bytes(dir_ / "none.gguf", "blk.0.ffn_down.weight"),
+              tensor_bytes(dir_ / "plain.gguf", "blk.0.ffn_down.weight"));
+}
+
+TEST_F(FeedbackInLittleMemory, ADryRunReadsNoGramMatrix) {
+    std::fstream file(gram_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(-4, std::ios::end);
+    const float no_square = -1;
+    file.write(reinterpret_cast<const char*>(&no_square), sizeof no_square);
+    file.close();
+    EXPECT_EQ(run_within("dry.gguf", std::uint64_t{1} << 30, true).with_error_feedback, 4u);
+    test::expect_error(ErrorKind::kMalformed, {"sum of squares"},
+                       [&] { run_within("out.gguf", std::uint64_t{1} << 30); });
+    EXPECT_FALSE(std::filesystem::exists(dir_ / "out.gguf"));
 }
 
 }  // namespace

@@ -6,9 +6,12 @@
 #include <random>
 
 #include "core/error.h"
+#include "support/square_gram.h"
 
 namespace plasticity {
 namespace {
+
+using test::SquareGram;
 
 constexpr std::int64_t kWidth = 6;
 const std::vector<std::int64_t> kKept{0, 2, 3, 5};
@@ -27,8 +30,8 @@ std::vector<double> correlated_inputs(std::size_t n) {
     return inputs;
 }
 
-GramBlocks gram_of(const std::vector<double>& inputs) {
-    GramBlocks gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
+SquareGram gram_of(const std::vector<double>& inputs) {
+    SquareGram gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
     for (std::size_t i = 0; i < gram.values.size(); ++i) {
         double sum = 0;
         for (std::size_t token = 0; token < inputs.size(); token += kWidth)
@@ -53,15 +56,15 @@ double error_of(const std::vector<double>& inputs, const std::vector<float>& kep
     return error;
 }
 
-std::vector<float> compensated(const GramBlocks& gram) {
+std::vector<float> compensated(const SquareGram& gram) {
     std::vector<float> out(kKept.size());
-    Compensation(gram, kKept).apply(kRow, out);
+    Compensation(gram.blocks(), kKept).apply(kRow, out);
     return out;
 }
 
 TEST(Compensation, LowersTheOutputsErrorAndIsTheRidgeSolution) {
     const auto inputs = correlated_inputs(200);
-    const GramBlocks gram = gram_of(inputs);
+    const SquareGram gram = gram_of(inputs);
     const std::vector<float> found = compensated(gram);
     const std::vector<float> cut{kRow[0], kRow[2], kRow[3], kRow[5]};
     EXPECT_LT(error_of(inputs, found), 0.05 * error_of(inputs, cut));
@@ -82,31 +85,39 @@ TEST(Compensation, LowersTheOutputsErrorAndIsTheRidgeSolution) {
 }
 
 TEST(Compensation, OfIndependentChannelsChangesNothing) {
-    GramBlocks gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
+    SquareGram gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
     for (std::size_t i = 0; i < kWidth; ++i) gram.values[i * kWidth + i] = static_cast<float>(i + 1);
     EXPECT_EQ(compensated(gram), (std::vector<float>{kRow[0], kRow[2], kRow[3], kRow[5]}));
     gram.values.assign(gram.values.size(), 0.0f);  // never seen
     EXPECT_EQ(compensated(gram), (std::vector<float>{kRow[0], kRow[2], kRow[3], kRow[5]}));
 }
 
-TEST(Compensation, TakesChannelsOfDifferentBlocksForIndependent) {
-    const GramBlocks whole = gram_of(correlated_inputs(50));
-    GramBlocks blocks{.width = kWidth, .block = 3, .values = {}};
-    GramBlocks zeroed = whole;
+TEST(Compensation, SolvesEachBlockByItself) {
+    const SquareGram whole = gram_of(correlated_inputs(50));
+    SquareGram blocks{.width = kWidth, .block = 3, .values = {}};
     for (std::size_t block = 0; block < 2; ++block)
         for (std::size_t i = 0; i < 9; ++i)
             blocks.values.push_back(whole.values[(3 * block + i / 3) * kWidth + 3 * block + i % 3]);
-    for (std::size_t i = 0; i < zeroed.values.size(); ++i)
-        if (i / kWidth / 3 != i % kWidth / 3) zeroed.values[i] = 0;
-    EXPECT_EQ(compensated(blocks), compensated(zeroed));
+    const std::vector<float> found = compensated(blocks);
+
+    for (std::size_t block = 0; block < 2; ++block) {
+        const auto values = blocks.values.begin() + static_cast<std::ptrdiff_t>(9 * block);
+        const SquareGram alone{.width = 3, .block = 3, .values = {values, values + 9}};
+        const std::vector<std::int64_t> kept{0, 2};  // kKept is 0, 2 and 3, 5
+        std::vector<float> out(2);
+        Compensation(alone.blocks(), kept).apply(std::span(kRow).subspan(3 * block, 3), out);
+        EXPECT_EQ(out, std::vector<float>(found.begin() + static_cast<std::ptrdiff_t>(2 * block),
+                                          found.begin() + static_cast<std::ptrdiff_t>(2 * block + 2)))
+            << block;
+    }
 }
 
 TEST(Compensation, TreatsEveryRowAlike) {
-    const GramBlocks gram = gram_of(correlated_inputs(50));
+    const SquareGram gram = gram_of(correlated_inputs(50));
     std::vector<float> rows = kRow;
     rows.insert(rows.end(), kRow.rbegin(), kRow.rend());
     std::vector<float> out(2 * kKept.size()), second(kKept.size());
-    const Compensation compensation(gram, kKept);
+    const Compensation compensation(gram.blocks(), kKept);
     compensation.apply(rows, out);
     const std::vector<float> reversed(kRow.rbegin(), kRow.rend());
     compensation.apply(reversed, second);
@@ -115,9 +126,9 @@ TEST(Compensation, TreatsEveryRowAlike) {
 }
 
 TEST(Compensation, RefusesWhatIsNoGramMatrix) {
-    GramBlocks gram = gram_of(correlated_inputs(50));
+    SquareGram gram = gram_of(correlated_inputs(50));
     gram.values[2] = gram.values[2 * kWidth] = 1e6f;  // |C_02| beyond what C_00 and C_22 allow
-    EXPECT_THROW(Compensation(gram, kKept), Error);
+    EXPECT_THROW(Compensation(gram.blocks(), kKept), Error);
 }
 
 }  // namespace

@@ -9,22 +9,25 @@
 
 #include "quant/block_quantizer.h"
 #include "support/expect_error.h"
+#include "support/square_gram.h"
 
 namespace plasticity {
 namespace {
+
+using test::SquareGram;
 
 constexpr std::int64_t kCols = 512;
 constexpr std::size_t kRows = 70;  // a full set of lanes and some more
 constexpr float kDamping = 0.01f;
 
 /// Σ x xᵀ of inputs that a few causes drive: what feedback lives on. Block-diagonal where `block` < kCols.
-GramBlocks correlated_gram(std::int64_t block = kCols) {
+SquareGram correlated_gram(std::int64_t block = kCols) {
     constexpr std::size_t kCauses = 40, kTokens = 200;
     std::mt19937 generator(3);
     std::normal_distribution<float> normal;
     std::vector<float> mixing(kCauses * kCols);
     for (float& value : mixing) value = normal(generator);
-    GramBlocks gram{
+    SquareGram gram{
         .width = kCols, .block = block, .values = std::vector<float>(static_cast<std::size_t>(kCols * block))};
     std::vector<float> causes(kCauses), input(kCols);
     for (std::size_t token = 0; token < kTokens; ++token) {
@@ -58,7 +61,7 @@ std::vector<std::byte> quantized(ggml_type type, std::span<const float> rows) {
 }
 
 /// e H eᵀ of one row, term by term.
-double output_error(const GramBlocks& gram, ggml_type type, std::span<const float> row, const std::byte* bytes) {
+double output_error(const SquareGram& gram, ggml_type type, std::span<const float> row, const std::byte* bytes) {
     std::vector<float> error(kCols);
     ggml_get_type_traits(type)->to_float(bytes, error.data(), kCols);
     for (std::size_t col = 0; col < error.size(); ++col) error[col] = row[col] - error[col];
@@ -81,12 +84,12 @@ class FeedbackByType : public testing::TestWithParam<ggml_type> {};
 
 TEST_P(FeedbackByType, ErrsLessInWhatRowsComputeAndSaysByHowMuch) {
     for (const std::int64_t block : {kCols, kCols / 2}) {
-        const GramBlocks gram = correlated_gram(block);
+        const SquareGram gram = correlated_gram(block);
         const std::vector<float> rows = gaussian_rows(kRows);
         const std::vector<std::byte> before = quantized(GetParam(), rows);
         std::vector<std::byte> after = before;
-        const ErrorFeedback feedback(GetParam(),
-                                     std::make_shared<FeedbackFactor>(gram, std::span<const std::int64_t>(), kDamping));
+        const ErrorFeedback feedback(
+            GetParam(), std::make_shared<FeedbackFactor>(gram.blocks(), std::span<const std::int64_t>(), kDamping));
         const FeedbackOutcome outcome = feedback.improve(rows, after);
 
         const std::size_t row_bytes = before.size() / kRows;
@@ -110,7 +113,8 @@ TEST_P(FeedbackByType, ARowDoesNotDependOnThoseBesideIt) {
     const std::vector<float> rows = gaussian_rows(kRows);
     std::vector<std::byte> together = quantized(GetParam(), rows), alone = together;
     const ErrorFeedback feedback(
-        GetParam(), std::make_shared<FeedbackFactor>(correlated_gram(), std::span<const std::int64_t>(), kDamping));
+        GetParam(),
+        std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>(), kDamping));
     feedback.improve(rows, together);
     const std::size_t row_bytes = together.size() / kRows;
     for (const std::size_t row : {std::size_t{0}, std::size_t{63}, kRows - 1})
@@ -128,7 +132,8 @@ TEST_P(FeedbackByType, HugeWeightsStayFinite) {
     for (std::size_t i = 0; i < rows.size(); i += 7) rows[i] = i % 2 == 0 ? 65000.0f : -65000.0f;
     std::vector<std::byte> bytes = quantized(GetParam(), rows);
     const ErrorFeedback feedback(
-        GetParam(), std::make_shared<FeedbackFactor>(correlated_gram(), std::span<const std::int64_t>(), kDamping));
+        GetParam(),
+        std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>(), kDamping));
     feedback.improve(rows, bytes);
     std::vector<float> back(rows.size());
     ggml_get_type_traits(GetParam())->to_float(bytes.data(), back.data(), std::ssize(back));
@@ -139,17 +144,17 @@ INSTANTIATE_TEST_SUITE_P(ErrorFeedback, FeedbackByType, testing::ValuesIn(served
                          [](const auto& instance) { return std::string(ggml_type_name(instance.param)); });
 
 TEST(FeedbackFactor, OfSomeChannelsIsThatOfTheSmallerGramMatrix) {
-    const GramBlocks gram = correlated_gram();
+    const SquareGram gram = correlated_gram();
     std::vector<std::int64_t> kept;
     for (std::int64_t channel = 0; channel < kCols; ++channel)
         if (channel / 64 % 2 == 1) kept.push_back(channel);
     const auto n = std::ssize(kept);
-    GramBlocks smaller{.width = n, .block = n, .values = {}};
+    SquareGram smaller{.width = n, .block = n, .values = {}};
     for (const std::int64_t a : kept)
         for (const std::int64_t b : kept)
             smaller.values.push_back(gram.values[static_cast<std::size_t>(a * kCols + b)]);
 
-    const FeedbackFactor some(gram, kept, kDamping), all(smaller, {}, kDamping);
+    const FeedbackFactor some(gram.blocks(), kept, kDamping), all(smaller.blocks(), {}, kDamping);
     ASSERT_EQ(some.columns(), static_cast<std::size_t>(n));
     EXPECT_TRUE(std::ranges::equal(some.column_weights(), all.column_weights()));
     for (std::size_t i = 0; i < some.panels().size(); ++i)
@@ -157,15 +162,15 @@ TEST(FeedbackFactor, OfSomeChannelsIsThatOfTheSmallerGramMatrix) {
 }
 
 TEST(FeedbackFactor, ChannelsThatNothingExcitesDoNoHarm) {
-    GramBlocks silent{.width = 32, .block = 32, .values = std::vector<float>(32 * 32, 0.0f)};
-    const FeedbackFactor factor(silent, {}, kDamping);
+    SquareGram silent{.width = 32, .block = 32, .values = std::vector<float>(32 * 32, 0.0f)};
+    const FeedbackFactor factor(silent.blocks(), {}, kDamping);
     for (const float weight : factor.column_weights()) EXPECT_GT(weight, 0);
 }
 
 TEST(FeedbackFactor, RefusesWhatIsNoGramMatrix) {
-    GramBlocks indefinite{.width = 2, .block = 2, .values = {1, -100000, -100000, 1}};
+    SquareGram indefinite{.width = 2, .block = 2, .values = {1, -100000, -100000, 1}};
     test::expect_error(ErrorKind::kMalformed, {"not positive semi-definite"},
-                       [&] { FeedbackFactor(indefinite, {}, kDamping); });
+                       [&] { FeedbackFactor(indefinite.blocks(), {}, kDamping); });
 }
 
 }  // namespace

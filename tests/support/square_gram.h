@@ -1,0 +1,42 @@
+#pragma once
+
+// A Gram matrix as whole squares in memory. Header only: the support library stands below src/artifact.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "artifact/gram.h"
+
+namespace plasticity::test {
+
+struct SquareGram {
+    std::int64_t width = 0;
+    std::int64_t block = 0;
+    std::vector<float> values;  ///< [width / block][block][block], each block symmetric
+
+    /// This must outlive them.
+    GramBlocks blocks() const {
+        return {.width = width, .block = block, .read = [this](std::int64_t first) {
+                    GramBlock result{.side = block, .triangle = {}};
+                    for (std::int64_t row = 0; row < block; ++row)
+                        for (std::int64_t col = 0; col <= row; ++col)
+                            result.triangle.push_back(values[static_cast<std::size_t>((first + row) * block + col)]);
+                    return result;
+                }};
+    }
+};
+
+/// All blocks of an input as a file has them.
+inline SquareGram squares_of(const GramFile& file, const char* matrix_name) {
+    const GramInput& input = *file.find(matrix_name);
+    SquareGram squares{.width = input.width, .block = input.block, .values = {}};
+    for (std::int64_t first = 0; first < input.width; first += input.block) {
+        const GramBlock block = file.read(input, first, input.block);
+        for (std::int64_t row = 0; row < block.side; ++row)
+            for (std::int64_t col = 0; col < block.side; ++col) squares.values.push_back(block.at(row, col));
+    }
+    return squares;
+}
+
+}  // namespace plasticity::test
