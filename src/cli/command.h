@@ -52,6 +52,7 @@ void add_infer_command(CLI::App& program, CommandResult& result);
 void add_eval_command(CLI::App& program, CommandResult& result);
 void add_inspect_command(CLI::App& program, CommandResult& result);
 void add_export_command(CLI::App& program, CommandResult& result);
+void add_diff_command(CLI::App& program, CommandResult& result);
 void add_run_command(CLI::App& program, CommandResult& result);
 
 }  // namespace plasticity

@@ -33,6 +33,7 @@ int run(int argc, char** argv) {
     add_infer_command(program, result);
     add_eval_command(program, result);
     add_inspect_command(program, result);
+    add_diff_command(program, result);
     add_export_command(program, result);
     try {
         program.parse(argc, argv);
