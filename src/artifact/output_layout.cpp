@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <numeric>
 #include <optional>
@@ -53,15 +54,17 @@ constexpr std::array kFileTypes{
 constexpr std::uint32_t kGuessedFileType = 1024;  // "not specified" in the same enum
 
 Architecture output_architecture(const Architecture& base, const Recipe& recipe) {
-    Architecture output = base;
-    for (std::size_t layer = 0; layer < output.layers.size(); ++layer) {
-        output.layers[layer].n_head = recipe.topology.layers[layer].num_heads;
-        output.layers[layer].n_head_kv = recipe.topology.layers[layer].num_kv_heads;
-    }
+    Architecture output = padded_architecture(kept_architecture(recipe, base), recipe.padding);
     const StockForm form = stock_form(base, output);
     output.name = form.architecture;
     output.rope_layout = form.rope_layout;
     return output;
+}
+
+std::vector<std::int64_t> everything(std::int64_t n) {
+    std::vector<std::int64_t> indices(static_cast<std::size_t>(n));
+    std::iota(indices.begin(), indices.end(), std::int64_t{0});
+    return indices;
 }
 
 /// Elements along the heads of a projection: which stay, and in which order of the output's RoPE layout.
@@ -70,10 +73,12 @@ public:
     HeadSelection(const Architecture& base, const Architecture& output, const LayerTopology& topology)
         : base_(base), output_(output), topology_(topology) {}
 
-    std::vector<std::int64_t> query() const { return rotated(query_heads(), topology_.num_heads); }
+    std::vector<std::int64_t> query() const { return with_zeros(rotated(query_heads(), topology_.num_heads)); }
     std::vector<std::int64_t> key() const { return rotated(kv_heads(), topology_.num_kv_heads); }
     std::vector<std::int64_t> value() const { return simplified(kv_heads(), geometry().n_head_kv); }
-    std::vector<std::int64_t> output_columns() const { return simplified(query_heads(), geometry().n_head); }
+    std::vector<std::int64_t> output_columns() const {
+        return with_zeros(simplified(query_heads(), geometry().n_head));
+    }
 
 private:
     const LayerGeometry& geometry() const { return base_.layers[static_cast<std::size_t>(topology_.layer_index)]; }
@@ -93,11 +98,27 @@ private:
         const auto order = rope_row_order(n_heads, base_.head_dim, base_.rope_layout, output_.rope_layout);
         std::vector<std::int64_t> result(order.size());
         for (std::size_t row = 0; row < order.size(); ++row) result[row] = kept[static_cast<std::size_t>(order[row])];
-        std::vector<std::int64_t> identity(result.size());
-        std::iota(identity.begin(), identity.end(), std::int64_t{0});
         // A cut at the end leaves a prefix: it must still be listed, or nobody would know that it is one.
         const bool all = topology_.num_heads == geometry().n_head && topology_.num_kv_heads == geometry().n_head_kv;
-        return all && result == identity ? std::vector<std::int64_t>{} : result;
+        return all && result == everything(std::ssize(result)) ? std::vector<std::int64_t>{} : result;
+    }
+
+    /// Heads of zeros behind those of each KV group, to which attention counts heads off in order.
+    std::vector<std::int64_t> with_zeros(std::vector<std::int64_t> kept) const {
+        const auto index = static_cast<std::size_t>(topology_.layer_index);
+        const auto groups = static_cast<std::size_t>(topology_.num_kv_heads);
+        const auto head_dim = static_cast<std::size_t>(base_.head_dim);
+        const auto n_padded = static_cast<std::size_t>(output_.layers[index].n_head);
+        const auto n_kept = static_cast<std::size_t>(topology_.num_heads);
+        if (n_padded == n_kept) return kept;
+        if (kept.empty()) kept = everything(static_cast<std::int64_t>(n_kept * head_dim));
+        std::vector<std::int64_t> padded;
+        for (std::size_t group = 0; group < groups; ++group) {
+            const auto first = kept.begin() + static_cast<std::ptrdiff_t>(group * (n_kept / groups) * head_dim);
+            padded.insert(padded.end(), first, first + static_cast<std::ptrdiff_t>(n_kept / groups * head_dim));
+            padded.resize((group + 1) * (n_padded / groups) * head_dim, kZeros);
+        }
+        return padded;
     }
 
     const Architecture& base_;
@@ -115,10 +136,30 @@ void select_heads(OutputTensor& tensor, const HeadSelection& heads) {
     if (id.role == TensorRole::kAttentionOutput && !id.is_bias) tensor.cols = heads.output_columns();
 }
 
+/// Zeros behind a dimension of the weight. @param length  of the source @param padded  as wanted, at least as much
+void pad_end(std::vector<std::int64_t>& indices, std::int64_t length, std::int64_t padded) {
+    if (padded == length) return;
+    if (indices.empty()) indices = everything(length);
+    indices.resize(static_cast<std::size_t>(padded), kZeros);
+}
+
+/// The residual stream and the feed-forward part; heads have been padded when they were selected.
+void pad(OutputTensor& tensor, const Padding& padding) {
+    const ModelTensor& source = *tensor.source;
+    const auto pad_axis = [&](PaddedAxis axis, std::vector<std::int64_t>& indices, std::int64_t length) {
+        if (axis == PaddedAxis::kWidth || axis == PaddedAxis::kFeedForward)
+            pad_end(indices, length, padded_length(padding, axis, length, 0));
+    };
+    const PaddedAxes axes = padded_axes(source.id);
+    pad_axis(axes.rows, tensor.rows, source.rows);
+    pad_axis(axes.cols, tensor.cols, source.cols);
+    if (is_norm(source.id.role) && axes.cols == PaddedAxis::kWidth && padding.width > 0)
+        tensor.scale = std::sqrt(static_cast<float>(source.cols) / static_cast<float>(padding.width));
+}
+
 GgufTensorSpec spec_of(const OutputTensor& tensor, const Recipe& recipe) {
     const ModelTensor& source = *tensor.source;
-    const std::int64_t rows = tensor.rows.empty() ? source.rows : static_cast<std::int64_t>(tensor.rows.size());
-    const std::int64_t cols = tensor.cols.empty() ? source.cols : static_cast<std::int64_t>(tensor.cols.size());
+    const std::int64_t rows = tensor.n_rows(), cols = tensor.n_cols();
     GgufTensorSpec spec;
     spec.name = gguf_name(source.id);
     spec.n_dims = source.n_dims();
@@ -135,6 +176,17 @@ void check_blocks(const GgufTensorSpec& spec, ProblemList& problems) {
         problems.add(
             fmt::format("{}: rows of {} do not divide into blocks of {} ({}); choose a type with smaller blocks",
                         spec.name, spec.dims[0], block, ggml_type_name(spec.type)));
+}
+
+/// What the embedding holds in padded channels is in the residual stream of every token.
+void check_zeros(const OutputTensor& tensor, ProblemList& problems) {
+    const std::int64_t boundary = tensor.source->cols;
+    if (tensor.source->id.role == TensorRole::kTokenEmbedding && tensor.n_cols() > boundary &&
+        !keeps_zero_columns(tensor.spec.type, boundary))
+        problems.add(
+            fmt::format("{}: {} cannot hold zeros from column {} on; choose a type of the K family or with "
+                        "smaller blocks",
+                        tensor.spec.name, ggml_type_name(tensor.spec.type), boundary));
 }
 
 /// Sources in the order of the output.
@@ -199,6 +251,10 @@ void add_continuum(const Recipe& recipe, GgufMetadata& metadata) {
 
 }  // namespace
 
+bool OutputTensor::loses_cols() const {
+    return !cols.empty() && std::ranges::count_if(cols, [](std::int64_t col) { return col != kZeros; }) < source->cols;
+}
+
 OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options) {
     require_recipe_fits(recipe, model.architecture(), "recipe");
     ProblemList problems("recipe");
@@ -214,8 +270,10 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
         if (source->id.layer >= 0)
             select_heads(tensor, {model.architecture(), layout.architecture,
                                   recipe.topology.layers[static_cast<std::size_t>(source->id.layer)]});
+        pad(tensor, recipe.padding);
         tensor.spec = spec_of(tensor, recipe);
         check_blocks(tensor.spec, problems);
+        check_zeros(tensor, problems);
         layout.tensors.push_back(std::move(tensor));
     }
     problems.throw_if_any();

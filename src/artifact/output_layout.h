@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <vector>
 
 #include "artifact/recipe.h"
@@ -9,17 +10,25 @@
 
 namespace plasticity {
 
+/// In place of a source row or column: zeros, which pad the output.
+inline constexpr std::int64_t kZeros = -1;
+
 /// One tensor of the output and where it comes from. A vector (norm, bias) has one row: its elements lie along `cols`.
 struct OutputTensor {
     const ModelTensor* source = nullptr;
     GgufTensorSpec spec;
-    std::vector<std::int64_t> rows;  ///< source row for each output row, in order; empty: all rows as they are
-    std::vector<std::int64_t> cols;  ///< source column for each output column; empty: all columns as they are
+    std::vector<std::int64_t> rows;  ///< source row for each output row, in order, or kZeros; empty: all as they are
+    std::vector<std::int64_t> cols;  ///< source column for each output column, or kZeros; empty: all as they are
+    float scale = 1.0f;              ///< on every value: of a norm whose width is padded
+
+    std::int64_t n_rows() const { return rows.empty() ? source->rows : std::ssize(rows); }
+    std::int64_t n_cols() const { return cols.empty() ? source->cols : std::ssize(cols); }
+    bool loses_cols() const;  ///< a source column is not in the output
 };
 
 /// What compress will write, known before a weight is read. Used to budget, to write and to verify.
 struct OutputLayout {
-    Architecture architecture;  ///< of the output: pruned geometry, its RoPE layout
+    Architecture architecture;  ///< of the output: pruned and padded geometry, its RoPE layout
     GgufLayout file;            ///< with all metadata; specs of `tensors` in the same order
     std::vector<OutputTensor> tensors;
 };
@@ -29,7 +38,8 @@ struct OutputOptions {
 };
 
 /// Lays the output out in the form that stock llama.cpp takes (model/stock_form.h): the model's own architecture, or
-/// `deci` where head counts differ between layers (query and key rows then move to the NORM layout).
+/// `deci` where head counts differ between layers (query and key rows then move to the NORM layout). Padding is zeros
+/// behind what there is, for heads behind those of each KV group.
 /// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
 /// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
 /// `continuum.utilization_scores` (float32 array, layers × base heads, row-major).

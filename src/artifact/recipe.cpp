@@ -113,6 +113,15 @@ bool glob_matches(std::string_view glob, std::string_view name) {
     return g == glob.size();
 }
 
+Architecture kept_architecture(const Recipe& recipe, const Architecture& base) {
+    Architecture kept = base;
+    for (std::size_t layer = 0; layer < kept.layers.size(); ++layer) {
+        kept.layers[layer].n_head = recipe.topology.layers[layer].num_heads;
+        kept.layers[layer].n_head_kv = recipe.topology.layers[layer].num_kv_heads;
+    }
+    return kept;
+}
+
 void require_recipe_fits(const Recipe& recipe, const Architecture& architecture, std::string_view where) {
     ProblemList problems{std::string(where)};
     const auto& layers = recipe.topology.layers;
@@ -133,6 +142,7 @@ void require_recipe_fits(const Recipe& recipe, const Architecture& architecture,
                                  recipe.topology.original_num_heads, recipe.topology.original_num_kv_heads,
                                  recipe.topology.head_dim, heads, kv_heads, architecture.head_dim));
     check_assignments(recipe, architecture, problems);
+    check_padding(kept_architecture(recipe, architecture), recipe.padding, problems);
     problems.throw_if_any();
 }
 

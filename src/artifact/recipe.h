@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "artifact/device.h"
+#include "artifact/padding.h"
 #include "io/atomic_file.h"
 #include "model/architecture.h"
 #include "model/tensor_names.h"
@@ -67,6 +68,8 @@ struct Recipe {
 
     Topology topology;
     std::vector<QuantAssignment> tensor_quant_map;
+    Padding padding;               ///< written where there is any
+    std::string alignment;         ///< what decided for or against padding; empty where nothing had to be decided
     std::optional<Device> device;  ///< nothing when a file size was asked for
     Budget budget;
     std::string base_model;
@@ -99,9 +102,12 @@ Recipe recipe_from_json(std::string_view text, std::string_view where);
 void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite);
 Recipe load_recipe(const std::filesystem::path& path);
 
-/// The recipe is for this model: layer and head counts agree, every matrix has an assignment, and each layer's retained
-/// query heads are spread evenly over its retained KV groups (attention maps query head h to KV group h / (heads /
-/// groups)).
+/// The geometry that the recipe keeps of a model, before padding. Layers must agree.
+Architecture kept_architecture(const Recipe& recipe, const Architecture& base);
+
+/// The recipe is for this model: layer and head counts agree, its padding can be had (check_padding), every matrix has
+/// an assignment, and each layer's retained query heads are spread evenly over its retained KV groups (attention maps
+/// query head h to KV group h / (heads / groups)).
 /// @throws Error (kMalformed) with every problem found
 void require_recipe_fits(const Recipe& recipe, const Architecture& architecture, std::string_view where);
 

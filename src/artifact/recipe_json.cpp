@@ -105,6 +105,26 @@ Budget read_budget(const Parsed& json) {
     return budget;
 }
 
+Json padding_json(const Padding& padding) {
+    Json json;
+    if (padding.width > 0) json["width"] = padding.width;
+    if (padding.heads > 0) json["heads"] = padding.heads;
+    if (padding.feed_forward > 0) json["feedForward"] = padding.feed_forward;
+    return json;
+}
+
+Padding read_padding(const Parsed& json) {
+    ObjectReader reader(json, "padding");
+    const auto size = [&](std::string_view key) {
+        return reader.has(key) ? static_cast<std::int32_t>(reader.integer(key, 1, kMaxInt)) : 0;
+    };
+    const Padding padding{.width = size("width"), .heads = size("heads"), .feed_forward = size("feedForward")};
+    reader.finish();
+    if (!padding.any())
+        throw Error(ErrorKind::kMalformed, "padding: is empty; expected width, heads or feedForward, or no padding");
+    return padding;
+}
+
 void require_ascending(const ObjectReader& reader, std::string_view key, const std::vector<std::int32_t>& indices) {
     for (std::size_t i = 1; i < indices.size(); ++i)
         if (indices[i] <= indices[i - 1])
@@ -188,6 +208,10 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     attempt(problems, [&] {
         if (reader.has("predictedKl")) recipe.predicted_kl = reader.number("predictedKl");
         if (reader.has("pruning")) recipe.pruning = reader.text("pruning");
+        if (reader.has("alignment")) recipe.alignment = reader.text("alignment");
+    });
+    attempt(problems, [&] {
+        if (reader.has("padding")) recipe.padding = read_padding(reader.value("padding"));
     });
     attempt(problems, [&] { recipe.stock = reader.boolean("stock"); });
     attempt(problems,
@@ -206,6 +230,8 @@ std::string recipe_to_json(const Recipe& recipe) {
     json["policy"] = recipe.policy;
     if (recipe.predicted_kl) json["predictedKl"] = *recipe.predicted_kl;
     if (!recipe.pruning.empty()) json["pruning"] = recipe.pruning;
+    if (!recipe.alignment.empty()) json["alignment"] = recipe.alignment;
+    if (recipe.padding.any()) json["padding"] = padding_json(recipe.padding);
     json["baseModel"] = recipe.base_model;
     json["baseModelSha256"] = recipe.base_model_sha256;
     json["outputArchitecture"] = recipe.output_architecture;

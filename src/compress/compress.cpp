@@ -66,7 +66,7 @@ void note_coverage(const OutputLayout& layout, const Statistics& statistics, Pro
 }
 
 bool loses_columns(const OutputTensor& tensor) {
-    return !tensor.source->is_vector && !tensor.cols.empty();
+    return !tensor.source->is_vector && tensor.loses_cols();
 }
 
 void note_compensation(const OutputLayout& layout, std::uint64_t compensated, Progress& progress) {
@@ -97,6 +97,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     require_target_may_be_written(options, *model);
     const auto statistics = load_optional_statistics(options);
     const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
+    if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
     auto encoders = make_encoders(layout, recipe,

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <vector>
 
 #include "compress/tensor_feedback.h"
 #include "core/error.h"
@@ -33,6 +35,13 @@ const GramInput* input_of(const OutputTensor& tensor, const GramFile* gram) {
     return input;
 }
 
+/// Channels as wide as the output's rows take more memory, where those are padded.
+std::uint64_t bytes_for_padded(const OutputTensor& tensor, std::uint64_t most_bytes) {
+    const double narrower = static_cast<double>(tensor.source->cols) / static_cast<double>(tensor.n_cols());
+    return narrower < 1 ? static_cast<std::uint64_t>(narrower * narrower * static_cast<double>(most_bytes))
+                        : most_bytes;
+}
+
 /// @param building_bytes  (width, block)
 GramUse use_of(const GramInput& input, std::uint64_t most_bytes,
                std::uint64_t (*building_bytes)(std::int64_t, std::int64_t)) {
@@ -49,20 +58,23 @@ bool GramNeed::is_like(const GramNeed& other) const {
 
 std::optional<GramNeed> gram_need(const OutputTensor& tensor, const GramSource& gram, bool error_feedback) {
     const GramInput* input = input_of(tensor, gram.file);
-    const bool loses_columns = !tensor.cols.empty(), feeds_back = error_feedback && takes_feedback(tensor);
+    const bool loses_columns = tensor.loses_cols(), feeds_back = error_feedback && takes_feedback(tensor);
     if (input == nullptr || (!loses_columns && !feeds_back)) return std::nullopt;
     GramNeed need{.input = input, .kept = tensor.cols, .compensation = {}, .feedback = {}};
     if (loses_columns) need.compensation = use_of(*input, gram.most_bytes, Compensation::building_bytes);
-    if (feeds_back) need.feedback = use_of(*input, gram.most_bytes, FeedbackFactor::building_bytes);
+    if (feeds_back)
+        need.feedback = use_of(*input, bytes_for_padded(tensor, gram.most_bytes), FeedbackFactor::building_bytes);
     return need;
 }
 
 GramWork work_on(const GramNeed& need, const GramFile& gram) {
     GramWork work;
     throw_if_interrupted();
-    if (need.compensation.is_possible())
-        work.compensation =
-            std::make_shared<Compensation>(gram.blocks(*need.input, *need.compensation.block), need.kept);
+    if (need.compensation.is_possible()) {
+        std::vector<std::int64_t> kept;
+        std::ranges::copy_if(need.kept, std::back_inserter(kept), [](auto channel) { return channel != kZeros; });
+        work.compensation = std::make_shared<Compensation>(gram.blocks(*need.input, *need.compensation.block), kept);
+    }
     throw_if_interrupted();
     if (need.feedback.is_possible())
         work.factor =

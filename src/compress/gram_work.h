@@ -32,7 +32,7 @@ struct GramUse {
 /// What a matrix asks of the Gram matrix of its input. Matrices that ask it of the same channels can share the answer.
 struct GramNeed {
     const GramInput* input = nullptr;
-    std::span<const std::int64_t> kept;  ///< channels that the output keeps; empty: all
+    std::span<const std::int64_t> kept;  ///< channels that the output keeps, kZeros between them; empty: all
     GramUse compensation;
     GramUse feedback;
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "artifact/importance.h"
 #include "core/error.h"
 #include "quant/block_check.h"
@@ -13,14 +15,15 @@ std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* s
     std::vector<float> all = channel_importance(*statistics, *tensor.source);
     if (all.empty() || tensor.cols.empty()) return all;
     std::vector<float> kept;
-    for (const std::int64_t channel : tensor.cols) kept.push_back(all[static_cast<std::size_t>(channel)]);
+    for (const std::int64_t channel : tensor.cols)
+        kept.push_back(channel == kZeros ? 0.0f : all[static_cast<std::size_t>(channel)]);
     return kept;
 }
 
 TensorEncoder::TensorEncoder(const OutputTensor& tensor, const Knowledge& knowledge, bool error_feedback)
     : tensor_(&tensor) {
     // Quantising again what already has the type would only lose precision.
-    if (tensor.source->type == tensor.spec.type && tensor.cols.empty()) return;
+    if (keeps_stored_blocks(tensor)) return;
     quantizer_.emplace(tensor.spec.type, tensor.spec.dims[0], importance_of(tensor, knowledge.statistics),
                        tensor.spec.name);
     need_ = gram_need(tensor, knowledge.gram, error_feedback);
@@ -52,9 +55,18 @@ std::span<const float> TensorEncoder::read_rows(const Model& model, const Tile& 
     whole.source = tensor_->source;
     whole.rows = tensor_->rows;
     const std::span<const float> rows = read_tile_f32(model, whole, tile, scratch);
-    scratch.compensated.resize(static_cast<std::size_t>(tile.n_rows) * tensor_->cols.size());
+    const auto n_rows = static_cast<std::size_t>(tile.n_rows);
+    const auto n_kept =
+        static_cast<std::size_t>(std::ranges::count_if(tensor_->cols, [](auto col) { return col != kZeros; }));
+    scratch.compensated.resize(n_rows * n_kept);
     compensation_->apply(rows, scratch.compensated);
-    return scratch.compensated;
+    if (n_kept == tensor_->cols.size()) return scratch.compensated;
+    scratch.rows.resize(n_rows * tensor_->cols.size());
+    std::size_t from = 0, to = 0;
+    for (std::size_t row = 0; row < n_rows; ++row)
+        for (const std::int64_t col : tensor_->cols)
+            scratch.rows[to++] = col == kZeros ? 0.0f : scratch.compensated[from++];
+    return scratch.rows;
 }
 
 void TensorEncoder::copy_stored(const Model& model, const Tile& tile, std::vector<std::byte>& out) const {
@@ -64,8 +76,7 @@ void TensorEncoder::copy_stored(const Model& model, const Tile& tile, std::vecto
             ErrorKind::kMalformed,
             fmt::format("compress: {} at row {}, column {} is not finite; expected finite weights. Is the model "
                         "damaged?",
-                        tensor_->spec.name, tile.first_row + *bad / tensor_->source->cols,
-                        *bad % tensor_->source->cols));
+                        tensor_->spec.name, tile.first_row + *bad / tensor_->n_cols(), *bad % tensor_->n_cols()));
 }
 
 }  // namespace plasticity

@@ -15,8 +15,8 @@
 
 namespace plasticity {
 
-/// Mean squared activation of each input channel that the output keeps; empty when the statistics (nullptr: none)
-/// do not know the tensor.
+/// Mean squared activation of each input channel of the output, 0 of channels that only pad; empty when the statistics
+/// (nullptr: none) do not know the tensor.
 /// @throws Error (kMalformed) when the statistics are of another width
 std::vector<float> importance_of(const OutputTensor& tensor, const Statistics* statistics);
 

@@ -1,7 +1,7 @@
 #include "compress/tile.h"
 
 #include <algorithm>
-#include <numeric>
+#include <optional>
 
 namespace plasticity {
 namespace {
@@ -19,14 +19,16 @@ struct RowRun {
     }
 };
 
-/// Few large reads in place of many small ones: sorting first puts together even what the rotary layout interleaves.
+/// Rows of zeros have none. Few large reads in place of many small ones: sorting first puts together even what the
+/// rotary layout interleaves.
 std::vector<RowRun> runs_of(const OutputTensor& tensor, const Tile& tile) {
     const auto source_of = [&](std::int64_t row) {
         const std::int64_t output_row = tile.first_row + row;
         return tensor.rows.empty() ? output_row : tensor.rows[static_cast<std::size_t>(output_row)];
     };
-    std::vector<std::int64_t> by_source(static_cast<std::size_t>(tile.n_rows));
-    std::iota(by_source.begin(), by_source.end(), std::int64_t{0});
+    std::vector<std::int64_t> by_source;
+    for (std::int64_t row = 0; row < tile.n_rows; ++row)
+        if (source_of(row) != kZeros) by_source.push_back(row);
     std::ranges::sort(by_source, {}, source_of);
 
     std::vector<RowRun> runs;
@@ -38,20 +40,37 @@ std::vector<RowRun> runs_of(const OutputTensor& tensor, const Tile& tile) {
     return runs;
 }
 
-std::int64_t output_cols(const OutputTensor& tensor) {
-    return tensor.cols.empty() ? tensor.source->cols : static_cast<std::int64_t>(tensor.cols.size());
-}
-
-std::int64_t output_rows(const OutputTensor& tensor) {
-    return tensor.rows.empty() ? tensor.source->rows : static_cast<std::int64_t>(tensor.rows.size());
-}
-
 void copy_columns(std::span<const float> source, const OutputTensor& tensor, std::span<float> target) {
     if (tensor.cols.empty()) {
         std::ranges::copy(source, target.begin());
         return;
     }
-    for (std::size_t i = 0; i < target.size(); ++i) target[i] = source[static_cast<std::size_t>(tensor.cols[i])];
+    for (std::size_t i = 0; i < target.size(); ++i)
+        target[i] = tensor.cols[i] == kZeros ? 0.0f : source[static_cast<std::size_t>(tensor.cols[i])];
+}
+
+/// For each block of an output row the source's block that it is, or kZeros. Nothing where blocks would be cut.
+std::optional<std::vector<std::int64_t>> stored_blocks(const OutputTensor& tensor) {
+    const std::int64_t block = ggml_blck_size(tensor.spec.type);
+    std::vector<std::int64_t> blocks;
+    for (std::size_t first = 0; first < tensor.cols.size(); first += static_cast<std::size_t>(block)) {
+        const std::int64_t source = tensor.cols[first];
+        if (source != kZeros && source % block != 0) return std::nullopt;
+        for (std::int64_t i = 1; i < block; ++i)
+            if (tensor.cols[first + static_cast<std::size_t>(i)] != (source == kZeros ? kZeros : source + i))
+                return std::nullopt;
+        blocks.push_back(source == kZeros ? kZeros : source / block);
+    }
+    return blocks;
+}
+
+/// @param source  one row  @param target  zeros
+void copy_blocks(std::span<const std::byte> source, std::span<const std::int64_t> blocks, std::uint64_t block_bytes,
+                 std::span<std::byte> target) {
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+        if (blocks[i] != kZeros)
+            std::ranges::copy(source.subspan(static_cast<std::size_t>(blocks[i]) * block_bytes, block_bytes),
+                              target.begin() + static_cast<std::ptrdiff_t>(i * block_bytes));
 }
 
 std::size_t element(std::int64_t row, std::uint64_t row_size) {
@@ -64,10 +83,11 @@ std::vector<Tile> cut_into_tiles(const std::vector<OutputTensor>& tensors, std::
     std::vector<Tile> tiles;
     for (std::size_t index = 0; index < tensors.size(); ++index) {
         const OutputTensor& tensor = tensors[index];
-        const std::uint64_t row_bytes = static_cast<std::uint64_t>(tensor.source->cols) * sizeof(float);
+        const std::uint64_t row_bytes =
+            static_cast<std::uint64_t>(std::max(tensor.source->cols, tensor.n_cols())) * sizeof(float);
         const auto rows_per_tile = static_cast<std::int64_t>(std::max<std::uint64_t>(1, tile_bytes / row_bytes));
-        for (std::int64_t row = 0; row < output_rows(tensor); row += rows_per_tile)
-            tiles.push_back({index, row, std::min(rows_per_tile, output_rows(tensor) - row)});
+        for (std::int64_t row = 0; row < tensor.n_rows(); row += rows_per_tile)
+            tiles.push_back({index, row, std::min(rows_per_tile, tensor.n_rows() - row)});
     }
     return tiles;
 }
@@ -87,8 +107,8 @@ std::vector<Tile> tiles_from(const std::vector<Tile>& tiles, const Tile& start) 
 std::span<const float> read_tile_f32(const Model& model, const OutputTensor& tensor, const Tile& tile,
                                      TileScratch& scratch) {
     const auto source_cols = static_cast<std::size_t>(tensor.source->cols);
-    const auto cols = static_cast<std::size_t>(output_cols(tensor));
-    scratch.rows.resize(element(tile.n_rows, cols));
+    const auto cols = static_cast<std::size_t>(tensor.n_cols());
+    scratch.rows.assign(element(tile.n_rows, cols), 0.0f);
 
     for (const RowRun& run : runs_of(tensor, tile)) {
         if (tensor.cols.empty() && run.keeps_order()) {
@@ -103,25 +123,40 @@ std::span<const float> read_tile_f32(const Model& model, const OutputTensor& ten
                 std::span(scratch.source).subspan(element(i, source_cols), source_cols), tensor,
                 std::span(scratch.rows).subspan(element(run.targets[static_cast<std::size_t>(i)], cols), cols));
     }
+    if (tensor.scale != 1.0f)
+        for (float& value : scratch.rows) value *= tensor.scale;
     return scratch.rows;
 }
 
+bool keeps_stored_blocks(const OutputTensor& tensor) {
+    return tensor.source->type == tensor.spec.type && tensor.scale == 1.0f && !tensor.loses_cols() &&
+           stored_blocks(tensor).has_value();
+}
+
 void read_tile_stored(const Model& model, const OutputTensor& tensor, const Tile& tile, std::vector<std::byte>& out) {
-    const std::uint64_t row_bytes = tensor.source->row_bytes();
-    out.resize(element(tile.n_rows, row_bytes));
+    const std::uint64_t row_bytes = ggml_row_size(tensor.source->type, tensor.n_cols());
+    const std::uint64_t source_row_bytes = tensor.source->row_bytes();
+    out.assign(element(tile.n_rows, row_bytes), std::byte{0});
+    const std::vector<std::int64_t> blocks = stored_blocks(tensor).value();
     std::vector<std::byte> unordered;
 
     for (const RowRun& run : runs_of(tensor, tile)) {
-        if (run.keeps_order()) {
+        if (blocks.empty() && run.keeps_order()) {
             const auto target = std::span(out).subspan(element(run.targets.front(), row_bytes));
             model.read_rows(*tensor.source, run.source, run.size(), target.first(element(run.size(), row_bytes)));
             continue;
         }
-        unordered.resize(element(run.size(), row_bytes));
+        unordered.resize(element(run.size(), source_row_bytes));
         model.read_rows(*tensor.source, run.source, run.size(), unordered);
-        for (std::int64_t i = 0; i < run.size(); ++i)
-            std::ranges::copy(std::span(unordered).subspan(element(i, row_bytes), row_bytes),
-                              out.begin() + element(run.targets[static_cast<std::size_t>(i)], row_bytes));
+        for (std::int64_t i = 0; i < run.size(); ++i) {
+            const auto source = std::span(unordered).subspan(element(i, source_row_bytes), source_row_bytes);
+            const auto target =
+                std::span(out).subspan(element(run.targets[static_cast<std::size_t>(i)], row_bytes), row_bytes);
+            if (blocks.empty())
+                std::ranges::copy(source, target.begin());
+            else
+                copy_blocks(source, blocks, ggml_type_size(tensor.source->type), target);
+        }
     }
 }
 

@@ -40,7 +40,8 @@ struct Family {
     bool heads_fill_embedding = false;               ///< its stock loader insists on n_head · head_dim == n_embd
     bool ignores_rope_factors = false;               ///< its stock graph leaves rope_freqs.weight aside
     bool norms_are_offsets = false;                  ///< Hugging Face checkpoints store RMSNorm weights minus 1
-    bool has_windows = false;                ///< read_config looks at sliding windows; otherwise they are refused
+    bool scales_by_width = false;  ///< its stock graph derives factors from the embedding width, which no key says
+    bool has_windows = false;      ///< read_config looks at sliding windows; otherwise they are refused
     std::vector<RoleSpelling> hf_spellings;  ///< where its checkpoints call a role by another name
     std::vector<FusedTensor> fused;
     /// model_type of the config.json that its models are exported with, without and with biases on q, k and v;

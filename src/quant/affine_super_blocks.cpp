@@ -128,6 +128,8 @@ void write_blocks(const AffineSuperFormat& format, std::span<const Block> blocks
         SuperCodes super{};
         collect_codes(batch, b * kGroups, super);
         for (std::size_t g = 0; g < kGroups; ++g) {
+            // Zeros are padding and have to stay what they are, where a scale and a minimum may come near zero, too.
+            if (batch.is_zero(b * kGroups + g)) continue;
             super.multipliers[g] = static_cast<std::uint8_t>(groups.multiplier[b * kGroups + g]);
             super.minima[g] = static_cast<std::uint8_t>(groups.minimum_multiplier[b * kGroups + g]);
         }

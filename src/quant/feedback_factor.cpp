@@ -16,11 +16,18 @@ using Matrix = Eigen::MatrixXf;
 constexpr int kDampingSteps = 6;
 
 using Channels = std::vector<std::int64_t>;
+constexpr std::int64_t kNoChannel = -1;  ///< zero in every input
+
+/// Of two channels, counted from the block's first.
+float entry(const GramBlock& block, std::int64_t a, std::int64_t b) {
+    return a == kNoChannel || b == kNoChannel ? 0.0f : block.at(a, b);
+}
 
 float mean_diagonal(const GramBlock& block, const Channels& channels) {
     double sum = 0;
-    for (const std::int64_t channel : channels) sum += double{block.at(channel, channel)};
-    return static_cast<float>(sum / static_cast<double>(channels.size()));
+    for (const std::int64_t channel : channels) sum += double{entry(block, channel, channel)};
+    const auto count = std::ssize(channels) - std::ranges::count(channels, kNoChannel);
+    return count > 0 ? static_cast<float>(sum / static_cast<double>(count)) : 0.0f;
 }
 
 /// The reversed factor, and the λ that it took.
@@ -37,7 +44,7 @@ void fill_reversed(const GramBlock& block, const Channels& channels, Factored& o
     out.reversed.resize(n, n);
     for (Eigen::Index col = 0; col < n; ++col)
         for (Eigen::Index row = col; row < n; ++row)
-            out.reversed(row, col) = block.at(channel(row), channel(col)) + (row == col ? out.lambda : 0.0f);
+            out.reversed(row, col) = entry(block, channel(row), channel(col)) + (row == col ? out.lambda : 0.0f);
 }
 
 /// @param read  the block, whose memory is given back before the factor needs more
@@ -59,11 +66,14 @@ Factored factor_of(const std::function<GramBlock()>& read, const Channels& chann
                 "damaged?");
 }
 
-/// For each block of the Gram matrix the channels that are kept, counted from the block's first.
+/// For each block of the Gram matrix the channels that are kept, counted from the block's first. Those of zeros go
+/// with the block of the channel before.
 std::vector<Channels> channels_by_block(const GramBlocks& gram, std::span<const std::int64_t> kept) {
     std::vector<Channels> channels(static_cast<std::size_t>(gram.width / gram.block));
+    std::size_t block = 0;
     const auto add = [&](std::int64_t channel) {
-        channels[static_cast<std::size_t>(channel / gram.block)].push_back(channel % gram.block);
+        if (channel != kNoChannel) block = static_cast<std::size_t>(channel / gram.block);
+        channels[block].push_back(channel != kNoChannel ? channel % gram.block : kNoChannel);
     };
     if (kept.empty())
         for (std::int64_t channel = 0; channel < gram.width; ++channel) add(channel);

@@ -30,7 +30,8 @@ public:
     };
 
     /// @param gram     of the matrix' input; channels of different blocks count as independent
-    /// @param kept     the channels that the rows hold, ascending; empty: all
+    /// @param kept     the channels that the rows hold, ascending, or -1 for one that is zero in every input, which
+    ///                 takes no feedback and gives none; empty: all
     /// @param damping  λ as a share of each block's mean diagonal, > 0; more where a block would not be positive
     /// definite
     /// @throws Error (kMalformed where the Gram matrix is not positive semi-definite), and what reading it throws

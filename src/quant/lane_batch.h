@@ -39,6 +39,12 @@ struct LaneBatch {
         }
     }
 
+    bool is_zero(std::size_t lane) const {
+        for (std::size_t i = 0; i < N; ++i)
+            if (weights[i * kLanes + lane] != 0.0f) return false;
+        return true;
+    }
+
 private:
     void load_lane(std::size_t lane, const float* from, const float* weighing) {
         for (std::size_t i = 0; i < N; ++i) weights[i * kLanes + lane] = from[i];

@@ -21,15 +21,22 @@ void compare_layers(const Recipe& recipe, const Architecture& architecture, Prob
     if (architecture.head_dim != recipe.topology.head_dim)
         problems.push_back(
             fmt::format("heads of {} dimensions; expected {}", architecture.head_dim, recipe.topology.head_dim));
+    if (recipe.padding.width > 0 && architecture.n_embd != recipe.padding.width)
+        problems.push_back(fmt::format("embedding width {}; expected {}", architecture.n_embd, recipe.padding.width));
     if (architecture.layers.size() != layers.size()) {
         problems.push_back(fmt::format("{} layers; expected {}", architecture.layers.size(), layers.size()));
         return;
     }
     for (std::size_t i = 0; i < layers.size(); ++i) {
         const LayerGeometry& got = architecture.layers[i];
-        if (got.n_head != layers[i].num_heads || got.n_head_kv != layers[i].num_kv_heads)
+        const std::int32_t heads =
+            layers[i].num_heads > 0 ? std::max(layers[i].num_heads, recipe.padding.heads) : layers[i].num_heads;
+        if (got.n_head != heads || got.n_head_kv != layers[i].num_kv_heads)
             problems.push_back(fmt::format("layer {}: {} query and {} KV heads; expected {} and {}", i, got.n_head,
-                                           got.n_head_kv, layers[i].num_heads, layers[i].num_kv_heads));
+                                           got.n_head_kv, heads, layers[i].num_kv_heads));
+        const std::int32_t feed_forward = recipe.padding.feed_forward;
+        if (feed_forward > 0 && got.n_ff != feed_forward)
+            problems.push_back(fmt::format("layer {}: feed-forward width {}; expected {}", i, got.n_ff, feed_forward));
     }
 }
 
@@ -102,8 +109,10 @@ std::string summary(const Subject& subject, const Model* base) {
     const char* against = !subject.recipe ? "its own metadata say; no recipe is embedded"
                           : base          ? "recipe and base say"
                                           : "the recipe says";
-    return fmt::format("{}: {} tensors, {} layers with {} query and {} KV heads in all, as {}", architecture.name,
-                       subject.file.tensors().size(), architecture.n_layer(), heads, kv_heads, against);
+    const bool is_padded = subject.recipe && subject.recipe->padding.any();
+    return fmt::format("{}: {} tensors, {} layers with {} query and {} KV heads in all{}, as {}", architecture.name,
+                       subject.file.tensors().size(), architecture.n_layer(), heads, kv_heads,
+                       is_padded ? ", padded to " + padding_text(subject.recipe->padding) : "", against);
 }
 
 }  // namespace

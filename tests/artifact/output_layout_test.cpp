@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
 #include "support/temp_dir.h"
@@ -89,6 +90,86 @@ TEST(LayOut, HeadsCutFromTheEndAreStillListed) {
     EXPECT_EQ(tensor_named(layout, "blk.0.attn_k.weight").rows, (Indices{0, 1, 2, 3, 4, 5, 6, 7}));
     EXPECT_EQ(tensor_named(layout, "blk.0.attn_output.weight").cols.size(), 16u);
     EXPECT_TRUE(tensor_named(layout, "blk.1.attn_q.weight").rows.empty());
+}
+
+// 4 heads of 8 on 2 KV heads, width 32, feed-forward width 48. Heads of zeros follow those of each KV head.
+TEST(LayOut, PaddingIsZerosBehindWhatThereIs) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "q.gguf", {.architecture = "qwen2", .tied = false}));
+    const Recipe recipe = tiny_recipe(*model, {.padding = {.width = 48, .heads = 6, .feed_forward = 64}});
+    const OutputLayout layout = lay_out(*model, recipe, {});
+    EXPECT_EQ(layout.architecture.name, "qwen2") << "6 · 8 = 48: the stock loader takes it";
+    EXPECT_EQ(layout.architecture.n_embd, 48);
+    EXPECT_FLOAT_EQ(layout.architecture.rms_norm_epsilon, model->architecture().rms_norm_epsilon * 32 / 48);
+    EXPECT_EQ(layout.architecture.layers[1], (LayerGeometry{6, 2, 64}));
+
+    const auto expect = [&](const char* name, Indices rows, Indices cols) {
+        const OutputTensor& tensor = tensor_named(layout, name);
+        EXPECT_EQ(tensor.rows, rows) << name;
+        EXPECT_EQ(tensor.cols, cols) << name;
+        EXPECT_EQ(tensor.spec.dims[0], tensor.n_cols());
+    };
+    const auto ramp = [](std::int64_t from, std::int64_t to, std::size_t zeros) {
+        Indices indices;
+        for (std::int64_t i = from; i < to; ++i) indices.push_back(i);
+        indices.resize(indices.size() + zeros, kZeros);
+        return indices;
+    };
+    Indices heads = ramp(0, 16, 8);
+    const Indices second = ramp(16, 32, 8), width = ramp(0, 32, 16);
+    heads.insert(heads.end(), second.begin(), second.end());
+    expect("token_embd.weight", {}, width);
+    expect("output.weight", {}, width);
+    expect("output_norm.weight", {}, width);
+    expect("blk.0.attn_q.weight", heads, width);
+    expect("blk.0.attn_q.bias", {}, heads);
+    expect("blk.0.attn_k.weight", {}, width);
+    expect("blk.0.attn_k.bias", {}, {});
+    expect("blk.0.attn_v.weight", {}, width);
+    expect("blk.0.attn_output.weight", width, heads);
+    expect("blk.0.ffn_gate.weight", ramp(0, 48, 16), width);
+    expect("blk.0.ffn_down.weight", width, ramp(0, 48, 16));
+    EXPECT_FLOAT_EQ(tensor_named(layout, "blk.1.ffn_norm.weight").scale, std::sqrt(32.0f / 48));
+    EXPECT_EQ(tensor_named(layout, "blk.1.ffn_up.weight").scale, 1.0f);
+    EXPECT_FALSE(tensor_named(layout, "blk.0.ffn_down.weight").loses_cols());
+    EXPECT_EQ(*layout.file.metadata.array<std::int32_t>("continuum.per_layer_head_counts"),
+              (std::vector<std::int32_t>{4, 4}))
+        << "the heads that are the base's";
+}
+
+TEST(LayOut, PadsPrunedHeadsInTheirRotaryLayout) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "q.gguf", {.architecture = "qwen2"}));
+    const OutputLayout layout =
+        lay_out(*model, tiny_recipe(*model, {.kept_heads = {{1, 3}, {0, 1, 2, 3}}, .padding = {.heads = 6}}), {});
+    EXPECT_EQ(layout.architecture.name, "deci");
+    Indices query{8, 12, 9, 13, 10, 14, 11, 15}, columns{8, 9, 10, 11, 12, 13, 14, 15};
+    query.resize(24, kZeros);
+    columns.resize(24, kZeros);
+    for (const std::int64_t row : {24, 28, 25, 29, 26, 30, 27, 31}) query.push_back(row);
+    for (std::int64_t col = 24; col < 32; ++col) columns.push_back(col);
+    query.resize(48, kZeros);
+    columns.resize(48, kZeros);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.weight").rows, query);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_q.bias").cols, query);
+    EXPECT_EQ(tensor_named(layout, "blk.0.attn_output.weight").cols, columns);
+    EXPECT_TRUE(tensor_named(layout, "blk.0.attn_output.weight").loses_cols());
+}
+
+TEST(LayOut, RefusesPaddingThatTheEmbeddingsTypeCannotHold) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_embd = 192, .head_dim = 48}));
+    Recipe recipe = tiny_recipe(*model, {.padding = {.width = 256}});
+    recipe.tensor_quant_map[0].type = GGML_TYPE_Q3_K;
+    EXPECT_NO_THROW(lay_out(*model, recipe, {}));
+    recipe.tensor_quant_map[0].type = GGML_TYPE_IQ3_S;
+    try {
+        lay_out(*model, recipe, {});
+        FAIL();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+        EXPECT_NE(std::string(error.what()).find("iq3_s cannot hold zeros from column 192 on"), std::string::npos);
+    }
 }
 
 TEST(LayOut, BlocksWithoutHeadsHaveNoAttentionTensors) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
@@ -35,6 +36,7 @@ Recipe sample() {
 
 Architecture architecture() {
     Architecture result;
+    result.name = "llama";
     result.model_name = "tiny";
     result.head_dim = 8;
     result.tied_embeddings = true;
@@ -91,6 +93,30 @@ TEST(RecipeJson, ReadsBackTheSame) {
     Recipe for_a_file = recipe;
     for_a_file.device.reset();
     EXPECT_EQ(recipe_from_json(recipe_to_json(for_a_file), "text"), for_a_file);
+}
+
+TEST(RecipeJson, WritesPaddingOnlyWhereThereIsAny) {
+    Recipe recipe = sample();
+    const std::string without = recipe_to_json(recipe);
+    EXPECT_EQ(without.find("padding"), std::string::npos);
+    EXPECT_EQ(without.find("alignment"), std::string::npos);
+    recipe.padding = {.width = 1024, .heads = 16};
+    recipe.alignment = "padded to width 1024, heads 16";
+    const std::string with = recipe_to_json(recipe);
+    EXPECT_NE(with.find("\"padding\": {\n    \"width\": 1024,\n    \"heads\": 16\n  }"), std::string::npos) << with;
+    EXPECT_EQ(recipe_from_json(with, "text"), recipe);
+}
+
+TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
+    Recipe recipe = sample();
+    recipe.padding.width = 1024;
+    const std::string good = recipe_to_json(recipe);
+    for (const char* bad : {"\"width\": 0", "\"width\": -1", "\"width\": 1024.5", "\"width\": \"1024\"",
+                            "\"width\": 99999999999", "\"width\": 1024, \"depth\": 2", ""}) {
+        std::string text = good;
+        text.replace(text.find("\"width\": 1024"), std::string_view("\"width\": 1024").size(), bad);
+        test::expect_error(ErrorKind::kMalformed, {"padding"}, [&] { recipe_from_json(text, "the file"); });
+    }
 }
 
 TEST(RecipeJson, SavesAndLoads) {
@@ -195,6 +221,18 @@ TEST(RequireRecipeFits, NamesEveryMisfit) {
     recipe = sample();
     recipe.tensor_quant_map.pop_back();
     EXPECT_NE(misfit(recipe).find("no pattern matches model.embed_tokens.weight"), std::string::npos);
+}
+
+TEST(RequireRecipeFits, ChecksPaddingAgainstWhatIsKept) {
+    Recipe recipe = sample();
+    recipe.padding = {.heads = 6, .feed_forward = 32};
+    EXPECT_EQ(misfit(recipe), "");
+    recipe.padding.heads = 5;
+    EXPECT_NE(misfit(recipe).find("multiple of the 2 KV heads"), std::string::npos);
+    recipe.padding.heads = 4;
+    EXPECT_NE(misfit(recipe).find("heads is 4; the model has 4, expected 5 to 1032"), std::string::npos);
+    recipe.padding = {.feed_forward = 16};
+    EXPECT_NE(misfit(recipe).find("feedForward is 16; the model has 16"), std::string::npos);
 }
 
 TEST(RequireRecipeFits, BlocksMayLoseAllAttention) {

@@ -69,8 +69,9 @@ TEST(CutIntoTiles, CoversEveryRowOnceWithinTheBound) {
 TEST(ReadTile, SlicesAsTheNaiveLoopDoesWhereverTilesEnd) {
     const CountingModel model(12, 6);
     const std::vector<std::vector<std::int64_t>> row_lists{
-        {}, {0, 1, 2, 3}, {8, 9, 10, 11, 0, 1}, {0, 2, 1, 3, 8, 10, 9, 11}};
-    const std::vector<std::vector<std::int64_t>> col_lists{{}, {0, 1, 4, 5}, {5, 3, 0}};
+        {}, {0, 1, 2, 3}, {8, 9, 10, 11, 0, 1}, {0, 2, 1, 3, 8, 10, 9, 11}, {0, 1, kZeros, kZeros, 2, 3, kZeros}};
+    const std::vector<std::vector<std::int64_t>> col_lists{
+        {}, {0, 1, 4, 5}, {5, 3, 0}, {0, 1, 2, kZeros, 3, 4, 5, kZeros}};
     for (const auto& rows : row_lists)
         for (const auto& cols : col_lists) {
             const OutputTensor tensor = output_of(model, rows, cols);
@@ -97,6 +98,51 @@ TEST(ReadTile, StoredBytesFollowTheSameRows) {
         ASSERT_EQ(stored.size(), static_cast<std::size_t>(tile.n_rows) * 3 * sizeof(float));
         EXPECT_EQ(std::memcmp(stored.data(), expected.data() + tile.first_row * 3, stored.size()), 0);
     }
+}
+
+TEST(ReadTile, ScalesWhatTheLayoutScales) {
+    const CountingModel model(3, 4);
+    OutputTensor tensor = output_of(model, {}, {0, 1, 2, 3, kZeros});
+    tensor.scale = 0.5f;
+    EXPECT_EQ(in_tiles(model, tensor, 64), naive_values(model, tensor));
+}
+
+TEST(ReadTile, StoredBytesArePaddedWithZeroBlocks) {
+    const CountingModel model(4, 3);
+    const OutputTensor tensor = output_of(model, {0, 1, kZeros, 3, 2}, {0, kZeros, 1, 2, kZeros});
+    ASSERT_TRUE(keeps_stored_blocks(tensor));
+    const auto expected = naive_values(model, tensor);
+    std::vector<std::byte> stored;
+    read_tile_stored(model, tensor, {0, 1, 4}, stored);
+    ASSERT_EQ(stored.size(), 4u * 5 * sizeof(float));
+    EXPECT_EQ(std::memcmp(stored.data(), expected.data() + 5, stored.size()), 0);
+}
+
+TEST(KeepsStoredBlocks, WantsWholeBlocksAllColumnsAndTheSameType) {
+    const CountingModel model(1, 64);
+    std::vector<std::int64_t> apart, together;  // zeros in the middle of a block, and as a block
+    for (std::int64_t col = 0; col < 64; ++col) {
+        if (col == 16 || col == 48) apart.insert(apart.end(), 16, kZeros);
+        if (col == 32) together.insert(together.end(), 32, kZeros);
+        apart.push_back(col);
+        together.push_back(col);
+    }
+    ModelTensor blocks = model.tensors().front();
+    blocks.type = GGML_TYPE_Q8_0;
+    OutputTensor tensor{.source = &blocks, .spec = {.type = GGML_TYPE_Q8_0}, .rows = {}, .cols = {}};
+    EXPECT_TRUE(keeps_stored_blocks(tensor));
+    tensor.cols = together;
+    EXPECT_TRUE(keeps_stored_blocks(tensor));
+    tensor.cols = apart;
+    EXPECT_FALSE(keeps_stored_blocks(tensor));
+    tensor.cols.assign(together.begin(), together.begin() + 32);
+    EXPECT_FALSE(keeps_stored_blocks(tensor)) << "columns are lost";
+    tensor.cols = together;
+    tensor.scale = 0.5f;
+    EXPECT_FALSE(keeps_stored_blocks(tensor));
+    tensor.scale = 1;
+    tensor.spec.type = GGML_TYPE_Q4_0;
+    EXPECT_FALSE(keeps_stored_blocks(tensor));
 }
 
 TEST(TilesFrom, LeavesOutWhatIsBeforeAndCutsWhatItIsIn) {

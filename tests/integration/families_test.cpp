@@ -71,6 +71,43 @@ TEST_P(StockFamilies, RunPrunedAlikeInEveryBlock) {
     EXPECT_LT(stock_difference(dir / "pruned.gguf", reference, *quiet), 1e-3);
 }
 
+/// What the family allows of it: logits as before in the own engine, and as there in stock libllama.
+TEST_P(StockFamilies, ComputeTheSamePaddedWithZeros) {
+    const TempDir dir;
+    const auto quiet = make_progress(ProgressStyle::kQuiet);
+    const ReferenceModel reference = test::load_reference(GetParam());
+    const auto base = open_model(write_reference_folder(dir / "hf", reference));
+    const Architecture& architecture = base->architecture();
+    const LayerGeometry& layer = architecture.layers.front();
+    Padding padding{
+        .width = 2 * architecture.n_embd, .heads = layer.n_head + layer.n_head_kv, .feed_forward = layer.n_ff + 8};
+    if (padding_obstacle(architecture, padding)) padding.width = 0;
+    EXPECT_EQ(padding_obstacle(architecture, padding), std::nullopt);
+    EXPECT_EQ(padding.width == 0, architecture.name == "gemma3" || architecture.name == "qwen3");
+
+    test::TinyRecipeOptions options{.type = GGML_TYPE_F32, .embedding_type = GGML_TYPE_F32};
+    compress({.model = dir / "hf", .output = dir / "plain.gguf"}, test::tiny_recipe(*base, options), *quiet);
+    options.padding = padding;
+    compress({.model = dir / "hf", .output = dir / "padded.gguf"}, test::tiny_recipe(*base, options), *quiet);
+    const auto logits = [&](const char* name) {
+        Decoder own(*open_model(dir / name), {.context_length = 64, .exact = true, .threads = 1}, *quiet);
+        std::vector<float> rows;
+        own.feed(reference.tokens, 0,
+                 [&](std::int32_t, std::span<const float> row) { rows.insert(rows.end(), row.begin(), row.end()); });
+        return rows;
+    };
+    const std::vector<float> plain = logits("plain.gguf"), padded = logits("padded.gguf");
+    ASSERT_EQ(plain.size(), padded.size());
+    double largest = 0;
+    for (std::size_t i = 0; i < plain.size(); ++i)
+        largest = std::max(largest, std::fabs(static_cast<double>(plain[i]) - padded[i]));
+    const double in_stock = stock_difference(dir / "padded.gguf", reference, *quiet);
+    std::cout << "padded to " << padding_text(padding) << ", logits differ by " << largest << ", in stock by "
+              << in_stock << "\n";
+    EXPECT_LT(largest, 2e-5);  // sums over more channels are taken in another order
+    EXPECT_LT(in_stock, 1e-3);
+}
+
 INSTANTIATE_TEST_SUITE_P(Reference, StockFamilies,
                          testing::Values("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "gemma3", "phi3"),
                          [](const auto& instance) { return std::string(instance.param); });

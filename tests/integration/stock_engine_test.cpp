@@ -5,13 +5,17 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iostream>
+#include <map>
 
 #include "integration/real_model.h"
 #include "model/gguf_export.h"
 #include "model/hf_export.h"
+#include "plasticity/compress.h"
 #include "support/temp_dir.h"
+#include "support/tiny_recipe.h"
 
 namespace plasticity {
 namespace {
@@ -70,6 +74,31 @@ TEST(OwnEngine, GivesTheLogitsOfStockLlama) {
     RecordProperty("largest_logit_difference", std::to_string(distance.largest));
     RecordProperty("top1_agreement", std::to_string(distance.agreement()));
     RecordProperty("perplexity_ratio", std::to_string(ours / theirs));
+}
+
+/// 576 channels become 768, 9 heads of 64 become 12, and 1,536 feed-forward channels 1,792.
+TEST(PaddedModel, HasThePerplexityOfItsBaseInBothEngines) {
+    const test::TempDir dir;
+    const auto base = open_model(test::smollm2());
+    const test::TinyRecipeOptions plain{.type = GGML_TYPE_F16, .embedding_type = GGML_TYPE_F16};
+    test::TinyRecipeOptions padded = plain;
+    padded.padding = {.width = 768, .heads = 12, .feed_forward = 1792};
+    std::map<std::string, std::array<double, 2>> perplexities;
+    for (const auto& [name, options] : {std::pair{"plain", plain}, std::pair{"padded", padded}}) {
+        const auto path = dir / (std::string(name) + ".gguf");
+        const Recipe recipe = test::tiny_recipe(*base, options);
+        compress({.model = test::smollm2(), .output = path}, recipe, test::quiet());
+        EXPECT_EQ(std::filesystem::file_size(path), recipe.budget.file_bytes);
+        const auto model = open_model(path);
+        const EvaluationText text = test::source_text(*model, 1);
+        perplexities[name] = {test::own_perplexity(*model, text), test::StockEngine(path, 512).perplexity(text)};
+    }
+    const auto [own, stock] = perplexities["padded"];
+    EXPECT_EQ(open_model(dir / "padded.gguf")->architecture().n_embd, 768);
+    EXPECT_NEAR(own / perplexities["plain"][0], 1, 2e-3);
+    EXPECT_NEAR(stock / perplexities["plain"][1], 1, 2e-3);
+    std::cout << "perplexity padded " << own << ", in stock llama.cpp " << stock << "; as it was "
+              << perplexities["plain"][0] << " and " << perplexities["plain"][1] << "\n";
 }
 
 /// A folder holds query and key rows in the other RoPE layout: the same products in another order. In F32, since with

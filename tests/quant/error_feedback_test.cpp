@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <random>
@@ -159,6 +160,35 @@ TEST(FeedbackFactor, OfSomeChannelsIsThatOfTheSmallerGramMatrix) {
     EXPECT_TRUE(std::ranges::equal(some.column_weights(), all.column_weights()));
     for (std::size_t i = 0; i < some.panels().size(); ++i)
         EXPECT_EQ(some.coefficients(some.panels()[i], 0)[5], all.coefficients(all.panels()[i], 0)[5]);
+}
+
+TEST(FeedbackFactor, ChannelsOfZerosTakeNoFeedbackAndGiveNone) {
+    const SquareGram gram = correlated_gram();
+    std::vector<std::int64_t> padded;
+    for (std::int64_t channel = 0; channel < kCols; ++channel) {
+        padded.push_back(channel);
+        if (channel % 256 == 255) padded.insert(padded.end(), 32, -1);
+    }
+    const FeedbackFactor with(gram.blocks(), padded, kDamping), without(gram.blocks(), {}, kDamping);
+    ASSERT_EQ(with.columns(), padded.size());
+    const auto coefficient = [](const FeedbackFactor& factor, std::size_t row, std::size_t column) {
+        const auto panel = std::ranges::find_if(factor.panels(), [&](const FeedbackFactor::Panel& candidate) {
+            return column >= candidate.first_column && column < candidate.first_column + candidate.width;
+        });
+        return factor.coefficients(*panel, row)[column - panel->first_column];
+    };
+    for (std::size_t column = 0; column < padded.size(); ++column) {
+        EXPECT_GT(with.column_weights()[column], 0);
+        for (std::size_t row = 0; row < column; ++row) {
+            if (padded[row] < 0 || padded[column] < 0) {
+                ASSERT_EQ(coefficient(with, row, column), 0.0f) << row << " on " << column;
+            } else {
+                const double expected = coefficient(without, static_cast<std::size_t>(padded[row]),
+                                                    static_cast<std::size_t>(padded[column]));
+                ASSERT_NEAR(coefficient(with, row, column), expected, 1e-3 * std::fabs(expected) + 1e-4);
+            }
+        }
+    }
 }
 
 TEST(FeedbackFactor, ChannelsThatNothingExcitesDoNoHarm) {

@@ -30,6 +30,7 @@ struct TinyRecipeOptions {
     std::vector<std::vector<std::int32_t>> kept_heads;  ///< [layer] query heads that stay; empty: all in all layers
     ggml_type type = GGML_TYPE_F32;                     ///< of every matrix but
     ggml_type embedding_type = GGML_TYPE_F32;           ///< the embedding and the output
+    Padding padding;
 };
 
 inline LayerTopology keep_heads(std::int32_t layer, const LayerGeometry& base, std::vector<std::int32_t> kept) {
@@ -78,11 +79,8 @@ inline Recipe tiny_recipe(const Model& model, const TinyRecipeOptions& options =
     recipe.pipeline_version = "0.1.0";
     recipe.policy = "tiers";
     recipe.context_length = 128;
-    Architecture output = base;
-    for (std::size_t i = 0; i < output.layers.size(); ++i) {
-        output.layers[i].n_head = recipe.topology.layers[i].num_heads;
-        output.layers[i].n_head_kv = recipe.topology.layers[i].num_kv_heads;
-    }
+    recipe.padding = options.padding;
+    const Architecture output = padded_architecture(kept_architecture(recipe, base), recipe.padding);
     recipe.output_architecture = stock_form(base, output).architecture;
     recipe.device = Device{"16gb", 16'000'000'000, 5'000'000'000};
     recipe.budget.limit_bytes = recipe.device->effective_bytes();
@@ -95,13 +93,13 @@ inline std::vector<float> naive_values(const Model& model, const OutputTensor& t
     const ModelTensor& source = *tensor.source;
     std::vector<float> all(static_cast<std::size_t>(source.rows * source.cols)), values;
     model.read_rows_f32(source, 0, source.rows, all);
-    const std::int64_t n_rows = tensor.rows.empty() ? source.rows : std::ssize(tensor.rows);
-    const std::int64_t n_cols = tensor.cols.empty() ? source.cols : std::ssize(tensor.cols);
-    for (std::int64_t row = 0; row < n_rows; ++row)
-        for (std::int64_t col = 0; col < n_cols; ++col) {
+    for (std::int64_t row = 0; row < tensor.n_rows(); ++row)
+        for (std::int64_t col = 0; col < tensor.n_cols(); ++col) {
             const std::int64_t from_row = tensor.rows.empty() ? row : tensor.rows[static_cast<std::size_t>(row)];
             const std::int64_t from_col = tensor.cols.empty() ? col : tensor.cols[static_cast<std::size_t>(col)];
-            values.push_back(all[static_cast<std::size_t>(from_row * source.cols + from_col)]);
+            const bool is_padding = from_row == kZeros || from_col == kZeros;
+            values.push_back(
+                is_padding ? 0.0f : tensor.scale * all[static_cast<std::size_t>(from_row * source.cols + from_col)]);
         }
     return values;
 }

@@ -117,6 +117,36 @@ TEST_F(Verify, MeasuresQualityAgainstTheBase) {
     EXPECT_EQ(same.quality->top1_agreement, 1.0);
 }
 
+TEST_F(Verify, PassesAPaddedFileWhichComputesTheSame) {
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    recipe_ = test::tiny_recipe(*model_, {.padding = {.width = 96, .heads = 6, .feed_forward = 128}});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    write();
+    const Report report = run({.base = base_, .data = {dir_ / "text.txt"}, .chunks = 2});
+    for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
+    ASSERT_TRUE(report.quality);
+    EXPECT_LT(report.quality->max_kl, 1e-6);
+    EXPECT_NE(find(report, "structure")->detail.find("padded to width 96, heads 6, feed-forward width 128"),
+              std::string::npos)
+        << find(report, "structure")->detail;
+}
+
+TEST_F(Verify, FindsSizesOtherThanThePadding) {
+    write();
+    const auto with = [&](const Padding& padding) {
+        recipe_.padding = padding;
+        layout_.file.metadata.set("continuum.compression_recipe", recipe_to_json(recipe_));
+        GgufWriter file(out_, layout_.file, Overwrite::kReplace);
+        for (const OutputTensor& tensor : layout_.tensors)
+            file.write(tensor.spec.name, std::vector<std::byte>(tensor.spec.bytes()));
+        file.finish();
+        return find(run(), "structure")->detail;
+    };
+    EXPECT_NE(with({.width = 96}).find("embedding width 64; expected 96"), std::string::npos);
+    EXPECT_NE(with({.heads = 8}).find("layer 0: 4 query and 2 KV heads; expected 8 and 2"), std::string::npos);
+    EXPECT_NE(with({.feed_forward = 128}).find("layer 0: feed-forward width 96; expected 128"), std::string::npos);
+}
+
 TEST_F(Verify, FindsABlockThatIsNotFinite) {
     write();
     const GgufTensor tensor = *GgufReader(out_).find("blk.1.ffn_up.weight");

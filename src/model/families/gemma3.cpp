@@ -121,6 +121,7 @@ const Family& gemma3() {
         .activation_key = "hidden_activation",
         .ignores_rope_factors = true,
         .norms_are_offsets = true,
+        .scales_by_width = true,
         .has_windows = true,
         .hf_spellings = {{TensorRole::kAttentionPostNorm, "post_attention_layernorm"},
                          {TensorRole::kFeedForwardNorm, "pre_feedforward_layernorm"}},
