@@ -14,7 +14,7 @@ namespace plasticity {
 namespace {
 
 constexpr std::int64_t kCols = 1024;
-constexpr std::int64_t kRows = 4;
+constexpr std::int64_t kRows = 2;
 
 std::vector<ggml_type> all_types() {
     std::vector<ggml_type> types;
@@ -49,7 +49,7 @@ std::vector<float> there_and_back(ggml_type type, const std::vector<float>& rows
 class ZeroColumns : public testing::TestWithParam<ggml_type> {};
 
 TEST_P(ZeroColumns, ComeBackAsZerosWhereTheTypeKeepsThem) {
-    for (const std::int64_t boundary : {896, 576, 768, 32}) {
+    for (const std::int64_t boundary : {896, 576, 768}) {
         const std::vector<float> rows = padded_rows(boundary);
         std::vector<float> importance(kCols, 0.0f);
         for (std::int64_t col = 0; col < boundary; ++col)
