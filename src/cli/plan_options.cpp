@@ -74,6 +74,16 @@ void add_plan_options(CLI::App& command, PlanArguments& arguments) {
     command.add_option("--prune", arguments.prune, "auto, off, kv-groups=N (every layer) or heads=SHARE (of all)")
         ->capture_default_str()
         ->group("Plan");
+    command
+        .add_option("--align", options.align,
+                    "Rows that bar 256-wide types: none (32-wide types), pad (with zeros), or auto: whichever is "
+                    "predicted to do less damage")
+        ->capture_default_str()
+        ->group("Plan");
+    command
+        .add_flag("--require-stock,!--allow-own", options.require_stock,
+                  "Only what stock llama.cpp runs (the default), or also what this program alone runs")
+        ->group("Plan");
     command.add_option("--floor", options.floor_type, "No matrix gets fewer bits than this type has")
         ->capture_default_str()
         ->group("Plan");

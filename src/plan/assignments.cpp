@@ -35,7 +35,7 @@ Part part_of(const MatrixChoice& choice) {
 
 bool came_the_same_way(const MatrixChoice& a, const MatrixChoice& b) {
     return a.level == b.level && a.start == b.start && a.ladder == b.ladder &&
-           a.override_pattern == b.override_pattern && ladder_restriction(a.cols) == ladder_restriction(b.cols);
+           a.override_pattern == b.override_pattern && a.alignment() == b.alignment();
 }
 
 std::string subject(const MatrixChoice& choice, const HeadPruning& heads) {
@@ -101,15 +101,14 @@ std::string reason(const Group& group, const HeadPruning& heads, double of_all) 
     const std::string size = fmt::format("{:.4g} bits per weight, {} bytes", bits_per_weight(first.type()), bytes);
     std::string text;
     if (!first.override_pattern.empty())
-        return fmt::format("asked for by --tensor-type {}={}; {}, predicted damage {:.3g}", first.override_pattern,
-                           ggml_type_name(first.type()), size, damage);
+        return fmt::format("asked for by --tensor-type {}={}; {}, predicted damage {:.3g}; {}", first.override_pattern,
+                           ggml_type_name(first.type()), size, damage, first.alignment());
     if (!first.measured.empty())
         text = fmt::format("{}; {}", size, measured_reason(group, damage, of_all));
     else
         text = fmt::format("{}; {}; {}, predicted damage {:.3g}{}", subject(first, heads), way(first), size, damage,
                            alternative(group));
-    const std::string restriction = ladder_restriction(first.cols);
-    return restriction.empty() ? text : text + "; " + restriction;
+    return text + "; " + first.alignment();
 }
 
 /// The glob for a whole part of a block: exact, since biases end otherwise.

@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <mutex>
 #include <numeric>
 #include <span>
 
 #include "artifact/importance.h"
+#include "core/checked.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
@@ -37,14 +39,13 @@ struct WeighedRows {
             model.read_rows_f32(matrix, sample.rows[i], 1, std::span(values).subspan(i * cols, cols));
     }
 
-    /// @param stored  the rows quantised to `type`
+    /// @param stored  the rows, as long as whole blocks want them, quantised to `type`
     double damage(ggml_type type, std::span<const std::byte> stored) const {
-        std::vector<float> back(cols);
+        std::vector<float> back(padded_cols(type));
         const std::size_t row_bytes = stored.size() / sample.rows.size();
         double sum = 0;
         for (std::size_t row = 0; row < sample.rows.size(); ++row) {
-            ggml_get_type_traits(type)->to_float(stored.data() + row * row_bytes, back.data(),
-                                                 static_cast<std::int64_t>(cols));
+            ggml_get_type_traits(type)->to_float(stored.data() + row * row_bytes, back.data(), std::ssize(back));
             double of_row = 0;
             for (std::size_t col = 0; col < cols; ++col) {
                 const double error = double{values[row * cols + col]} - double{back[col]};
@@ -55,6 +56,21 @@ struct WeighedRows {
         return unit * sum;
     }
 
+    std::size_t padded_cols(ggml_type type) const {
+        return align_up(cols, static_cast<std::uint64_t>(ggml_blck_size(type)));
+    }
+
+    /// The rows with zeros to the end of the last block. @param scratch  where they are not the values themselves
+    std::span<const float> padded(ggml_type type, std::vector<float>& scratch) const {
+        const std::size_t width = padded_cols(type);
+        if (width == cols) return values;
+        scratch.assign(sample.rows.size() * width, 0.0f);
+        for (std::size_t row = 0; row < sample.rows.size(); ++row)
+            std::copy_n(values.begin() + static_cast<std::ptrdiff_t>(row * cols), cols,
+                        scratch.begin() + static_cast<std::ptrdiff_t>(row * width));
+        return scratch;
+    }
+
     RowSample sample;
     std::size_t cols;
     const std::vector<double>& columns;
@@ -62,12 +78,14 @@ struct WeighedRows {
     double unit;                ///< nats per token of a weighed square
 };
 
-double damage_of(const WeighedRows& rows, const ModelTensor& matrix, ggml_type type,
-                 const std::vector<float>& importance) {
+double damage_of(const WeighedRows& rows, const ModelTensor& matrix, ggml_type type, std::vector<float> importance) {
     if (type == matrix.type) return 0;  // compress keeps the stored blocks
-    const BlockQuantizer quantizer(type, matrix.cols, importance, matrix.name);
+    const std::size_t width = rows.padded_cols(type);
+    if (!importance.empty()) importance.resize(width, 0.0f);
+    const BlockQuantizer quantizer(type, static_cast<std::int64_t>(width), importance, matrix.name);
     std::vector<std::byte> stored(rows.sample.rows.size() * quantizer.row_bytes());
-    quantizer.quantize(rows.values, 0, stored);
+    std::vector<float> scratch;
+    quantizer.quantize(rows.padded(type, scratch), 0, stored);
     return rows.damage(type, stored);
 }
 
@@ -80,6 +98,11 @@ double DamageTable::of(std::string_view matrix, ggml_type type) const {
         throw Error(ErrorKind::kInternal,
                     fmt::format("plan: no damage was measured for {} as {}", matrix, ggml_type_name(type)));
     return damages->at(type);
+}
+
+bool DamageTable::knows(std::string_view matrix, ggml_type type) const {
+    const auto found = damages_.find(matrix);
+    return found != damages_.end() && found->second.contains(type);
 }
 
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix) {

@@ -20,12 +20,13 @@ public:
     void set(const std::string& matrix, ggml_type type, double damage) { damages_[matrix][type] = damage; }
     /// @throws Error (kInternal) when it was not measured
     double of(std::string_view matrix, ggml_type type) const;
+    bool knows(std::string_view matrix, ggml_type type) const;
 
 private:
     std::map<std::string, std::map<ggml_type, double>, std::less<>> damages_;
 };
 
-/// A matrix, and the types that it may get.
+/// A matrix, and the types that it may get. Rows that a type's blocks do not divide are padded with zeros.
 struct DamageQuestion {
     const ModelTensor* matrix = nullptr;
     std::vector<ggml_type> types;

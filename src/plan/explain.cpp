@@ -43,6 +43,8 @@ std::string summary(const Recipe& recipe) {
     text += fmt::format("{} of {} query heads kept, {:.2f} % of the parameters removed; {}\n", kept, all,
                         100 * recipe.topology.parameter_reduction, recipe.topology.precision_profile);
     if (!recipe.pruning.empty()) text += fmt::format("pruning: {}\n", recipe.pruning);
+    if (!recipe.alignment.empty()) text += fmt::format("alignment: {}\n", recipe.alignment);
+    if (recipe.padding.any()) text += fmt::format("padded with zeros to {}\n", padding_text(recipe.padding));
     return text + fmt::format("stock llama.cpp: {} ({})\n", recipe.stock ? "yes" : "no", recipe.stock_reason);
 }
 

@@ -118,9 +118,36 @@ std::uint64_t least_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
     return budget_of(inputs, heads, choices).total_bytes;
 }
 
+/// Every matrix has a type whose blocks divide its rows: --tensor-type may ask for another.
+bool rows_divide(const std::vector<MatrixChoice>& choices) {
+    return std::ranges::all_of(
+        choices, [](const MatrixChoice& choice) { return choice.cols % ggml_blck_size(choice.ladder.front()) == 0; });
+}
+
+/// What is compared for these heads; never empty.
+std::vector<PaddedDimensions> alignments_of(const PlanInputs& inputs, const HeadPruning& heads) {
+    const bool tells = inputs.damage != nullptr || inputs.goal.align != Align::kAuto;
+    const auto candidates = padding_candidates(inputs.model.architecture(), tells ? inputs.goal.align : Align::kNone);
+    std::vector<PaddedDimensions> alignments;
+    std::vector<Padding> seen;
+    for (const PaddedDimensions& candidate : candidates) {
+        const PlanInputs aligned = inputs.with(candidate);
+        const Padding padding = aligned.padding(heads);
+        if (std::ranges::find(seen, padding) != seen.end() || !rows_divide(aligned.choices(heads))) continue;
+        seen.push_back(padding);
+        alignments.push_back(candidate);
+    }
+    // Where no rows divide, the layout says which and why.
+    return alignments.empty() ? std::vector{candidates.front()} : alignments;
+}
+
 [[noreturn]] void refuse(const PlanInputs& inputs, const HeadPruning& heads) {
-    TypeFit fit(inputs, heads);
-    const std::uint64_t least = fit.measured(fit.at_the_floor());
+    std::uint64_t least = std::numeric_limits<std::uint64_t>::max();
+    for (const PaddedDimensions& padded : alignments_of(inputs, heads)) {
+        const PlanInputs aligned = inputs.with(padded);
+        TypeFit fit(aligned, heads);
+        least = std::min(least, fit.measured(fit.at_the_floor()));
+    }
     const std::string remedy =
         inputs.goal.device ? "a larger device, a shorter --context, a smaller --kv-type" : "a larger target";
     throw Error(
@@ -165,39 +192,101 @@ std::string name_of(const PruneUnit& unit) {
     return fmt::format("a query head of every KV group of layer {}", unit.layer);
 }
 
-/// Fewer heads for finer types, as long as the sum of both damages falls. The recipe says what ended it.
-Recipe prune_while_it_pays(const PlanInputs& inputs, HeadPruning heads, Recipe best) {
-    PlanInputs said = inputs;
-    said.pruning = "every layer keeps as few heads as it may";
+/// A plan and how its rows are aligned.
+struct AlignedPlan {
+    PaddedDimensions padded;
+    Recipe recipe;
+};
+
+/// One for each alignment that fits and that may be written; the least predicted damage first.
+std::vector<AlignedPlan> aligned_plans(const PlanInputs& inputs, const HeadPruning& heads) {
+    std::vector<AlignedPlan> plans;
+    for (const PaddedDimensions& padded : alignments_of(inputs, heads)) {
+        std::optional<Recipe> recipe = fit_types(inputs.with(padded), heads);
+        if (recipe && (recipe->stock || !inputs.goal.require_stock || !padded.any()))
+            plans.push_back({padded, std::move(*recipe)});
+    }
+    if (inputs.damage != nullptr)
+        std::ranges::stable_sort(plans, {}, [](const AlignedPlan& plan) { return *plan.recipe.predicted_kl; });
+    return plans;
+}
+
+/// Fewer heads for finer types, as long as the sum of both damages falls. @returns what ended it
+std::string prune_while_it_pays(const PlanInputs& inputs, HeadPruning& heads, Recipe& best) {
     while (const std::optional<PruneUnit> unit = least_damaging(*inputs.damage, heads)) {
         HeadPruning fewer = heads;
         fewer.remove(*unit);
         std::optional<Recipe> recipe = fit_types(inputs, fewer);
         if (!recipe || *recipe->predicted_kl >= *best.predicted_kl) {
             const double cost = inputs.damage->of_removed(fewer) - inputs.damage->of_removed(heads);
-            said.pruning = fmt::format(
+            return fmt::format(
                 "{} of {} query heads removed; the next would be {}: {:.3g} nats per token, KL {:.4g} in all against "
                 "{:.4g}",
                 heads.base_heads() - heads.n_heads(), heads.base_heads(), name_of(*unit), cost,
                 recipe ? *recipe->predicted_kl : std::numeric_limits<double>::infinity(), *best.predicted_kl);
-            break;
         }
         heads = std::move(fewer);
         best = std::move(*recipe);
     }
-    std::optional<Recipe> explained = fit_types(said, heads);  // the words take room, too
-    return explained ? std::move(*explained) : best;
+    return "every layer keeps as few heads as it may";
+}
+
+/// What decided for the first of `plans`; empty where there was nothing to decide.
+std::string why_aligned(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<AlignedPlan>& plans) {
+    const AlignedPlan& chosen = plans.front();
+    const std::string padding = padding_text(chosen.recipe.padding);
+    if (inputs.goal.align == Align::kPad)
+        return padding.empty() ? "--align pad: every dimension fills 256-wide blocks, or cannot be padded"
+                               : fmt::format("padded to {}, asked for by --align pad", padding);
+    if (alignments_of(inputs, heads).size() == 1) return "";
+    const bool is_padded = chosen.padded.any();
+    const auto other =
+        std::ranges::find_if(plans, [&](const AlignedPlan& plan) { return plan.padded.any() != is_padded; });
+    const double kl = *chosen.recipe.predicted_kl;
+    if (is_padded)
+        return fmt::format("padded to {}: predicted KL {:.4g} nats per token; {}", padding, kl,
+                           other == plans.end() ? "without padding nothing fits"
+                                                : fmt::format("{:.4g} without", *other->recipe.predicted_kl));
+    return fmt::format("not padded: predicted KL {:.4g} nats per token; {}", kl,
+                       other == plans.end() ? "no padding fits"
+                                            : fmt::format("{:.4g} padded to {}", *other->recipe.predicted_kl,
+                                                          padding_text(other->recipe.padding)));
+}
+
+/// The finished plan for these heads, with the words for what was decided, which take room, too.
+Recipe explained(const PlanInputs& inputs, const HeadPruning& heads) {
+    std::vector<AlignedPlan> plans = aligned_plans(inputs, heads);
+    if (plans.empty()) {  // for want of room for the words on pruning
+        PlanInputs silent = inputs;
+        silent.pruning.clear();
+        plans = aligned_plans(silent, heads);
+    }
+    PlanInputs said = inputs.with(plans.front().padded);
+    said.alignment = why_aligned(inputs, heads, plans);
+    std::optional<Recipe> recipe = fit_types(said, heads);
+    return recipe ? std::move(*recipe) : plans.front().recipe;
+}
+
+void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
+    if (inputs.goal.require_stock && !recipe.stock)
+        throw Error(ErrorKind::kUsage, fmt::format("plan: stock llama.cpp could not run the output: {}; expected a "
+                                                   "form that it runs. --allow-own plans it all the same",
+                                                   recipe.stock_reason));
 }
 
 }  // namespace
 
-Recipe fit(const PlanInputs& inputs, HeadPruning heads) {
+Recipe fit(const PlanInputs& given, HeadPruning heads) {
+    PlanInputs inputs = given;
     const bool may_prune = inputs.goal.prune.kind == PruneRequest::Kind::kAuto;
     for (;;) {
-        if (std::optional<Recipe> recipe = fit_types(inputs, heads)) {
-            if (may_prune && inputs.damage != nullptr) recipe = prune_while_it_pays(inputs, heads, std::move(*recipe));
-            require_true_size(inputs.model, *recipe);
-            return *recipe;
+        if (std::vector<AlignedPlan> plans = aligned_plans(inputs, heads); !plans.empty()) {
+            if (may_prune && inputs.damage != nullptr)
+                inputs.pruning = prune_while_it_pays(inputs.with(plans.front().padded), heads, plans.front().recipe);
+            const Recipe recipe = explained(inputs, heads);
+            require_stock(inputs, recipe);
+            require_true_size(inputs.model, recipe);
+            return recipe;
         }
         std::optional<PruneUnit> unit;
         if (may_prune) unit = inputs.damage != nullptr ? least_damaging(*inputs.damage, heads) : heads.cheapest_unit();

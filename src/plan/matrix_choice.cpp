@@ -51,11 +51,14 @@ private:
     double of_model_ = 1;
 };
 
-MatrixChoice start_choice(const ModelTensor& tensor, TensorShape shape, double score, const PlanGoal& goal) {
+/// @param kept  the shape without padding
+MatrixChoice start_choice(const ModelTensor& tensor, TensorShape kept, TensorShape shape, double score,
+                          const PlanGoal& goal) {
     MatrixChoice choice;
     choice.id = tensor.id;
     choice.rows = shape.rows;
     choice.cols = shape.cols;
+    choice.kept = kept;
     choice.mean_score = score;
     choice.tier = tier_of(score);
     choice.sensitivity = role_sensitivity(tensor.id.role) * (tensor.id.layer < 0 ? 1.0 : score_sensitivity(score));
@@ -125,13 +128,17 @@ TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, st
     return shape;
 }
 
-std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal) {
+std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
+                                        const Padding& padding) {
     const TierScores scores(heads);
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
         if (!is_matrix(tensor.id)) continue;
-        const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
-        if (shape.rows > 0) choices.push_back(start_choice(tensor, shape, scores.of(tensor.id), goal));
+        const std::int32_t head_dim = model.architecture().head_dim;
+        const TensorShape kept = pruned_shape(tensor, heads, head_dim);
+        if (kept.rows == 0) continue;
+        const TensorShape shape = padded_shape(tensor.id, kept, padding, head_dim);
+        choices.push_back(start_choice(tensor, kept, shape, scores.of(tensor.id), goal));
     }
     return choices;
 }

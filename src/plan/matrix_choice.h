@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "model/model.h"
+#include "plan/alignment.h"
 #include "plan/head_pruning.h"
 #include "plan/request.h"
 #include "plan/tiers.h"
@@ -19,6 +20,7 @@ struct MatrixChoice {
     TensorId id;
     std::int64_t rows = 0;
     std::int64_t cols = 0;
+    TensorShape kept;               ///< rows and columns without padding
     std::vector<ggml_type> ladder;  ///< most bits first; one entry where the user insists on a type
     std::size_t start = 0;          ///< where the tier begins in the ladder
     std::size_t level = 0;          ///< where it is now
@@ -31,7 +33,9 @@ struct MatrixChoice {
     ggml_type type() const { return ladder[level]; }
     bool can_demote() const { return level + 1 < ladder.size(); }
     bool can_promote() const { return level > 0; }
-    std::int64_t parameters() const { return rows * cols; }
+    std::int64_t parameters() const { return kept.rows * kept.cols; }
+    /// How rows lie in the type's blocks, in words.
+    std::string alignment() const { return alignment_of(type(), kept.cols, cols); }
     std::uint64_t bytes_at(std::size_t at) const {
         return ggml_row_size(ladder[at], cols) * static_cast<std::uint64_t>(rows);
     }
@@ -59,14 +63,11 @@ double role_sensitivity(TensorRole role);
 double score_sensitivity(double mean_score);
 
 /// Every matrix of the output at its tier's start type, in the order of the model's tensors.
-/// Shapes are those after pruning, from which the ladder follows: fewer heads are fewer columns of o.
-std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal);
+/// Shapes are those after pruning and padding, from which the ladder follows: fewer heads are fewer columns of o.
+std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
+                                        const Padding& padding = {});
 
-/// Rows and columns of a tensor of `model` once heads are pruned; rows 0 when it is left out.
-struct TensorShape {
-    std::int64_t rows = 0;
-    std::int64_t cols = 0;
-};
+/// Of a tensor of the model once heads are pruned, before padding.
 TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim);
 
 }  // namespace plasticity

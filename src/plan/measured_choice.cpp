@@ -27,6 +27,12 @@ KnapsackItem options_of(const MatrixChoice& choice, const std::vector<ggml_type>
     return options;
 }
 
+/// The embedding's padding must come back as zeros.
+bool holds_padding(const MatrixChoice& choice, ggml_type type) {
+    return choice.id.role != TensorRole::kTokenEmbedding || choice.cols == choice.kept.cols ||
+           keeps_zero_columns(type, choice.kept.cols);
+}
+
 }  // namespace
 
 std::vector<ggml_type> types_for(std::int64_t row_length, ggml_type floor) {
@@ -37,32 +43,45 @@ std::vector<ggml_type> types_for(std::int64_t row_length, ggml_type floor) {
     return types;
 }
 
-std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal& goal) {
+std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal& goal,
+                                             const std::vector<PaddedDimensions>& dimensions) {
+    const Architecture& architecture = model.architecture();
     std::vector<DamageQuestion> questions;
     for (const ModelTensor& tensor : model.tensors()) {
         if (tensor.is_vector) continue;
-        const TypeOverride* wanted = goal.override_for(tensor.name);
-        questions.push_back(
-            {&tensor, wanted != nullptr ? std::vector{wanted->type} : types_for(tensor.cols, goal.floor)});
+        if (const TypeOverride* wanted = goal.override_for(tensor.name)) {
+            questions.push_back({&tensor, {wanted->type}});
+            continue;
+        }
+        std::vector<ggml_type> types = types_for(tensor.cols, goal.floor);
+        for (const PaddedDimensions& some : dimensions) {
+            const TensorShape shape = padded_shape(tensor.id, {tensor.rows, tensor.cols},
+                                                   padding_for(some, architecture), architecture.head_dim);
+            for (const ggml_type type : types_for(shape.cols, goal.floor))
+                if (std::ranges::find(types, type) == types.end()) types.push_back(type);
+        }
+        questions.push_back({&tensor, std::move(types)});
     }
     return questions;
 }
 
 std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
-                                           const DamageTable& damages) {
+                                           const DamageTable& damages, const Padding& padding) {
+    const std::int32_t head_dim = model.architecture().head_dim;
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
         if (tensor.is_vector) continue;
-        const TensorShape shape = pruned_shape(tensor, heads, model.architecture().head_dim);
-        if (shape.rows == 0) continue;
         MatrixChoice choice;
         choice.id = tensor.id;
+        choice.kept = pruned_shape(tensor, heads, head_dim);
+        if (choice.kept.rows == 0) continue;
+        const TensorShape shape = padded_shape(tensor.id, choice.kept, padding, head_dim);
         choice.rows = shape.rows;
         choice.cols = shape.cols;
-        // Where heads go, rows of o get shorter. A type whose blocks divide only the shorter rows could not be
-        // measured.
+        // Where heads go, rows of o get shorter. A type whose blocks divide only the shorter rows was not measured.
         std::vector<ggml_type> types = types_for(shape.cols, goal.floor);
-        std::erase_if(types, [&](ggml_type type) { return tensor.cols % ggml_blck_size(type) != 0; });
+        std::erase_if(
+            types, [&](ggml_type type) { return !damages.knows(tensor.name, type) || !holds_padding(choice, type); });
         if (const TypeOverride* wanted = goal.override_for(tensor.name)) {
             types = {wanted->type};
             choice.override_pattern = wanted->pattern;

@@ -65,8 +65,10 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
 
     std::optional<MeasuredDamage> damage;
     if (is_optimal(goal, *model, statistics, progress))
-        damage = {.types = measure_damage(*model, *statistics, damage_questions(*model, goal),
-                                          {.threads = options.threads}, progress),
+        damage = {.types = measure_damage(
+                      *model, *statistics,
+                      damage_questions(*model, goal, padding_candidates(model->architecture(), goal.align)),
+                      {.threads = options.threads}, progress),
                   .heads = head_damage(*model, *statistics)};
     progress.begin("plan", 0, "");
     PruneRequest prune = goal.prune;

@@ -41,6 +41,8 @@ std::vector<std::pair<std::string, std::string>> statements_of(const Recipe& rec
             {"pipeline version", recipe.pipeline_version},
             {"policy", recipe.policy},
             {"pruning", recipe.pruning},
+            {"padding", padding_text(recipe.padding)},
+            {"alignment", recipe.alignment},
             {"predicted KL", recipe.predicted_kl ? fmt::format("{:.4g} nats per token", *recipe.predicted_kl) : ""},
             {"context", fmt::format("{} tokens", recipe.context_length)},
             {"KV cache type", recipe.kv_type},

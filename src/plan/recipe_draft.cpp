@@ -79,7 +79,7 @@ double predicted_kl(const MeasuredDamage& damage, const HeadPruning& heads, cons
 }
 
 void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning& heads) {
-    const StockForm form = stock_form(base, heads.pruned(base));
+    const StockForm form = stock_form(base, padded_architecture(heads.pruned(base), recipe.padding));
     recipe.output_architecture = form.architecture;
     recipe.stock = form.stock;
     recipe.stock_reason = form.reason;
@@ -98,7 +98,8 @@ double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
 }
 
 std::vector<MatrixChoice> PlanInputs::choices(const HeadPruning& heads) const {
-    return damage != nullptr ? measured_choices(model, heads, goal, damage->types) : start_choices(model, heads, goal);
+    return damage != nullptr ? measured_choices(model, heads, goal, damage->types, padding(heads))
+                             : start_choices(model, heads, goal, padding(heads));
 }
 
 std::int64_t output_parameters(const Model& model, const HeadPruning& heads) {
@@ -118,16 +119,18 @@ std::uint64_t limit_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
 }
 
 Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
-    const Architecture pruned = heads.pruned(inputs.model.architecture());
+    const Padding padding = inputs.padding(heads);
+    const Architecture output = padded_architecture(heads.pruned(inputs.model.architecture()), padding);
     Budget budget;
     for (const MatrixChoice& choice : choices) part_of(budget, choice.id.role) += choice.bytes();
     for (const ModelTensor& tensor : inputs.model.tensors()) {
         if (is_matrix(tensor.id)) continue;
-        const TensorShape shape = pruned_shape(tensor, heads, pruned.head_dim);
+        const TensorShape shape =
+            padded_shape(tensor.id, pruned_shape(tensor, heads, output.head_dim), padding, output.head_dim);
         part_of(budget, tensor.id.role) += sizeof(float) * static_cast<std::uint64_t>(shape.rows * shape.cols);
     }
-    budget.kv_cache_max_bytes = kv_cache_bytes(pruned, inputs.goal.context_length, inputs.goal.kv_type);
-    budget.compute_bytes = compute_bytes(pruned, inputs.goal.context_length);
+    budget.kv_cache_max_bytes = kv_cache_bytes(output, inputs.goal.context_length, inputs.goal.kv_type);
+    budget.compute_bytes = compute_bytes(output, inputs.goal.context_length);
     budget.total_bytes = budget.embedding_bytes + budget.attention_bytes + budget.mlp_bytes + budget.norm_bytes +
                          budget.kv_cache_max_bytes + budget.compute_bytes;
     budget.limit_bytes = limit_bytes(inputs, heads);
@@ -146,6 +149,8 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
     recipe.pipeline_version = kVersion;
     recipe.policy = inputs.damage != nullptr ? "optimal" : "tiers";
     recipe.pruning = inputs.pruning;
+    recipe.alignment = inputs.alignment;
+    recipe.padding = inputs.padding(heads);
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;
     describe_output(recipe, inputs.model.architecture(), heads);

@@ -29,11 +29,20 @@ struct PlanInputs {
     const PlanGoal& goal;
     const MeasuredDamage* damage = nullptr;  ///< nullptr: policy tiers
     std::string pruning;                     ///< what decided how many heads stay; may be empty
+    PaddedDimensions padded = {};            ///< to whole wide blocks
+    std::string alignment = {};              ///< what decided for or against that; may be empty
 
+    Padding padding(const HeadPruning& heads) const { return padding_for(padded, heads.pruned(model.architecture())); }
+    /// The same with other dimensions padded.
+    PlanInputs with(const PaddedDimensions& dimensions) const {
+        PlanInputs other = *this;
+        other.padded = dimensions;
+        return other;
+    }
     std::vector<MatrixChoice> choices(const HeadPruning& heads) const;
 };
 
-/// Parameters of the output: every weight, vectors included.
+/// Parameters of the output: every weight, vectors included, without padding.
 std::int64_t output_parameters(const Model& model, const HeadPruning& heads);
 
 /// The bound of this plan: the device's effective memory, the target size, or target bits times parameters.

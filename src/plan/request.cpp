@@ -42,6 +42,13 @@ Policy read_policy(const std::string& policy) {
     refuse(fmt::format("unknown policy \"{}\"; expected auto, optimal or tiers", policy));
 }
 
+Align read_align(const std::string& align) {
+    if (align == "auto") return Align::kAuto;
+    if (align == "none") return Align::kNone;
+    if (align == "pad") return Align::kPad;
+    refuse(fmt::format("--align \"{}\"; expected auto, none or pad", align));
+}
+
 void require_prune(const PruneRequest& prune) {
     using Kind = PruneRequest::Kind;
     constexpr double kMostGroups = 1 << 20;
@@ -95,6 +102,8 @@ PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture)
     goal.kv_type_name = ggml_type_name(goal.kv_type);
     goal.prune = options.prune;
     goal.floor = read_type(options.floor_type, "--floor");
+    goal.align = read_align(options.align);
+    goal.require_stock = options.require_stock;
     goal.overrides = read_overrides(options);
     return goal;
 }

@@ -11,6 +11,7 @@
 
 #include "artifact/device.h"
 #include "model/architecture.h"
+#include "plan/alignment.h"
 #include "plasticity/plan.h"
 
 namespace plasticity {
@@ -35,6 +36,8 @@ struct PlanGoal {
     Policy policy = Policy::kAuto;
     PruneRequest prune;
     ggml_type floor = GGML_TYPE_Q3_K;
+    Align align = Align::kAuto;
+    bool require_stock = true;
     std::vector<TypeOverride> overrides;
 
     /// The file is bounded, not the memory at run time.

@@ -47,14 +47,6 @@ std::vector<ggml_type> type_ladder(std::int64_t row_length, ggml_type floor) {
     return ladder;
 }
 
-std::string ladder_restriction(std::int64_t row_length) {
-    const std::int64_t wide = ggml_blck_size(GGML_TYPE_Q4_K), narrow = ggml_blck_size(GGML_TYPE_IQ4_NL);
-    if (row_length % wide == 0) return "";
-    if (row_length % narrow == 0)
-        return fmt::format("{} is not a multiple of {}: {}-wide types", row_length, wide, narrow);
-    return fmt::format("{} is not a multiple of {}: no quantised type has such blocks", row_length, narrow);
-}
-
 std::size_t start_level(const std::vector<ggml_type>& ladder, Tier tier) {
     const double wanted_bits = bits_per_weight(kStart[static_cast<std::size_t>(tier)]);
     std::size_t level = 0;

@@ -22,9 +22,6 @@ std::string_view tier_name(Tier tier);
 /// 32-wide types where they divide by 32. No type with fewer bits than `floor`; never empty.
 std::vector<ggml_type> type_ladder(std::int64_t row_length, ggml_type floor);
 
-/// Why the ladder is not the full one; empty where it is.
-std::string ladder_restriction(std::int64_t row_length);
-
 /// Index in the ladder of the type that a tier starts at: its K type, or the next one at or above as many bits.
 std::size_t start_level(const std::vector<ggml_type>& ladder, Tier tier);
 

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "plan/measured_choice.h"
 #include "plan/synthetic_model.h"
+#include "support/expect_error.h"
 
 namespace plasticity {
 namespace {
@@ -161,7 +162,7 @@ TEST(Fit, ReasonsCarryTheirNumbers) {
     const Recipe recipe = fit_to(model, file_of(6'000'000));
     const std::string reason = recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->reason;
     for (const char* part : {"tier: mean score 0.", "bits per weight", " bytes", "predicted damage", "next ",
-                             "480 is not a multiple of 256: 32-wide types"})
+                             "32-wide blocks: 480 is no multiple of 256"})
         EXPECT_NE(reason.find(part), std::string::npos) << reason;
 }
 
@@ -169,7 +170,8 @@ TEST(Fit, ReasonsCarryTheirNumbers) {
 MeasuredDamage synthetic_damage(const SyntheticModel& model, const PlanGoal& goal, double of_a_head) {
     MeasuredDamage damage;
     double factor = 1;
-    for (const DamageQuestion& question : damage_questions(model, goal)) {
+    const auto candidates = padding_candidates(model.architecture(), goal.align);
+    for (const DamageQuestion& question : damage_questions(model, goal, candidates)) {
         factor = factor < 20 ? factor * 1.7 : factor / 25;
         for (const ggml_type type : question.types)
             damage.types.set(question.matrix->name, type,
@@ -179,6 +181,93 @@ MeasuredDamage synthetic_damage(const SyntheticModel& model, const PlanGoal& goa
     for (const LayerGeometry& layer : model.architecture().layers)
         damage.heads.emplace_back(static_cast<std::size_t>(layer.n_head), of_a_head);
     return damage;
+}
+
+/// 960 channels are no multiple of 256; 15 heads of 64 on 5 KV heads would become 20.
+class FitRagged : public testing::Test {
+protected:
+    Recipe optimal(std::uint64_t bytes, Align align) const {
+        PlanGoal goal = file_of(bytes);
+        goal.align = align;
+        goal.context_length = 1024;
+        goal.kv_type_name = "f16";
+        goal.prune.kind = PruneRequest::Kind::kOff;
+        const MeasuredDamage damage = synthetic_damage(model_, goal, 1);
+        const Recipe recipe = fit({.model = model_, .scores = scores_, .goal = goal, .damage = &damage},
+                                  HeadPruning(model_.architecture(), scores_.layer_scores()));
+        EXPECT_LE(recipe.budget.file_bytes, bytes);
+        EXPECT_EQ(recipe.budget.file_bytes, lay_out(model_, recipe, {}).file.file_bytes());
+        EXPECT_EQ(recipe_from_json(recipe_to_json(recipe), "text"), recipe);
+        return recipe;
+    }
+    std::uint64_t bytes_at(double bits) const {
+        double parameters = 0;
+        for (const ModelTensor& tensor : model_.tensors())
+            parameters += static_cast<double>(tensor.rows) * static_cast<double>(tensor.cols);
+        return static_cast<std::uint64_t>(parameters * bits / 8);
+    }
+
+    SyntheticModel model_{shape({.n_embd = 960, .n_head = 15, .n_head_kv = 5, .n_ff = 2560, .n_vocab = 4096})};
+    GateGradients scores_ = gradients_of(model_.architecture(), mixed_scores(model_.architecture()));
+};
+
+TEST_F(FitRagged, PadsWhereOnlyWideTypesFit) {
+    const Recipe recipe = optimal(bytes_at(4.1), Align::kAuto);
+    EXPECT_EQ(recipe.padding, (Padding{.width = 1024}));
+    EXPECT_EQ(recipe.output_architecture, "llama");
+    EXPECT_TRUE(recipe.stock);
+    EXPECT_TRUE(recipe.alignment.starts_with("padded to width 1024: predicted KL ")) << recipe.alignment;
+    EXPECT_NE(recipe.alignment.find("without padding nothing fits"), std::string::npos) << recipe.alignment;
+    EXPECT_NE(recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->reason.find("padded 960 → 1024: "),
+              std::string::npos);
+    test::expect_error(ErrorKind::kInfeasible, {"smallest file"}, [&] { optimal(bytes_at(4.1), Align::kNone); });
+}
+
+TEST_F(FitRagged, KeepsTheAlignmentOfLeastDamageAndSaysBothNumbers) {
+    for (const double bits : {4.7, 5.2, 6.5, 9.5}) {
+        SCOPED_TRACE(bits);
+        const Recipe chosen = optimal(bytes_at(bits), Align::kAuto);
+        const double none = *optimal(bytes_at(bits), Align::kNone).predicted_kl;
+        const double padded = *optimal(bytes_at(bits), Align::kPad).predicted_kl;
+        // The words about it take some bytes of the file.
+        EXPECT_LE(*chosen.predicted_kl, 1.001 * std::min(none, padded));
+        EXPECT_NE(chosen.alignment.find("predicted KL "), std::string::npos) << chosen.alignment;
+        EXPECT_EQ(chosen.padding.any(), chosen.alignment.starts_with("padded to ")) << chosen.alignment;
+    }
+    EXPECT_FALSE(optimal(bytes_at(9.5), Align::kAuto).padding.any()) << "8 bits need no wide types";
+}
+
+TEST_F(FitRagged, CountsPaddingInTheMemoryAtRunTime) {
+    const Recipe plain = optimal(bytes_at(9.5), Align::kNone), padded = optimal(bytes_at(9.5), Align::kPad);
+    EXPECT_EQ(padded.padding, (Padding{.width = 1024, .heads = 20}));
+    EXPECT_EQ(padded.alignment, "padded to width 1024, heads 20, asked for by --align pad");
+    EXPECT_EQ(padded.budget.kv_cache_max_bytes, plain.budget.kv_cache_max_bytes);
+    EXPECT_GT(padded.budget.compute_bytes, plain.budget.compute_bytes);
+    EXPECT_GT(padded.budget.norm_bytes, plain.budget.norm_bytes);
+    EXPECT_EQ(padded.topology.parameter_reduction, 0);
+}
+
+TEST_F(FitRagged, TiersPadOnlyWhenAsked) {
+    PlanGoal goal = file_of(bytes_at(6));
+    EXPECT_FALSE(fit_to(model_, goal).padding.any());
+    EXPECT_EQ(fit_to(model_, goal).alignment, "");
+    goal.align = Align::kPad;
+    const Recipe padded = fit_to(model_, goal, {PruneRequest::Kind::kOff});
+    EXPECT_EQ(padded.padding, (Padding{.width = 1024, .heads = 20}));
+    EXPECT_EQ(padded.budget.file_bytes, lay_out(model_, padded, {}).file.file_bytes());
+}
+
+TEST_F(FitRagged, PadsForATypeThatIsAskedFor) {
+    PlanGoal goal = file_of(bytes_at(9));
+    goal.overrides.push_back({"attn_q", std::regex("attn_q"), GGML_TYPE_Q4_K});
+    goal.prune.kind = PruneRequest::Kind::kOff;
+    goal.context_length = 1024;
+    goal.kv_type_name = "f16";
+    const MeasuredDamage damage = synthetic_damage(model_, goal, 1);
+    const Recipe recipe = fit({.model = model_, .scores = scores_, .goal = goal, .damage = &damage},
+                              HeadPruning(model_.architecture(), scores_.layer_scores()));
+    EXPECT_EQ(recipe.padding.width, 1024);
+    EXPECT_EQ(recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->type, GGML_TYPE_Q4_K);
 }
 
 // The shape of a 70B model, whose recipe has some 560 lines.

@@ -84,6 +84,7 @@ TEST_F(Plan, RefusesWhatItDoesNotKnow) {
     };
     refused([](PlanOptions& o) { o.policy = "optimal"; }, "use --policy tiers");
     refused([](PlanOptions& o) { o.policy = "best"; }, "unknown policy");
+    refused([](PlanOptions& o) { o.align = "left"; }, "expected auto, none or pad");
     refused([](PlanOptions& o) { o.device = "toaster"; }, "macbookair");
     refused([](PlanOptions& o) { o.floor_type = "q9"; }, "--floor");
     refused([](PlanOptions& o) { o.kv_type = "q6_K"; }, "--kv-type");

@@ -41,12 +41,6 @@ TEST(TypeLadder, BitsFallAndBlocksFit) {
     }
 }
 
-TEST(LadderRestriction, SaysWhy) {
-    EXPECT_EQ(ladder_restriction(512), "");
-    EXPECT_EQ(ladder_restriction(896), "896 is not a multiple of 256: 32-wide types");
-    EXPECT_NE(ladder_restriction(40).find("40 is not a multiple of 32"), std::string::npos);
-}
-
 TEST(StartLevel, IsTheTiersTypeOrTheNextAbove) {
     const auto start = [](std::int64_t length, Tier tier, ggml_type floor = GGML_TYPE_Q3_K) {
         const Ladder ladder = type_ladder(length, floor);

@@ -11,6 +11,7 @@ MatrixChoice choice(std::int64_t rows, double sensitivity, std::size_t level) {
     result.id = {TensorRole::kQuery, 0};
     result.rows = rows;
     result.cols = 256;
+    result.kept = {rows, 256};
     result.ladder = {GGML_TYPE_Q8_0, GGML_TYPE_Q6_K, GGML_TYPE_Q5_K, GGML_TYPE_Q4_K};
     result.start = result.level = level;
     result.sensitivity = sensitivity;
