@@ -137,6 +137,35 @@ def hf_to_gguf(part):
                   "file, bytes", "n"], rows)
 
 
+def gigabytes(count):
+    return f"{count / 1e9:.2f} GB"
+
+
+def planned_cells(row):
+    if "infeasible" in row:
+        return [row["infeasible"].split(". ")[1], "", "", "", ""]
+    heads = f"{row['heads_kept']:,} of {row['heads']:,} ({row['fewest_heads']} to {row['most_heads']} a layer)"
+    types = ", ".join(f"{name} {share:.1%}" for name, share in row["types"].items() if share >= 0.001)
+    return [heads, f"{row['groups_kept']} of {row['groups']}", types, f"{row['file_bytes']:,}",
+            f"{gigabytes(row['memory_bytes'])} ({gigabytes(row['kv_cache_bytes'])} KV cache)"]
+
+
+def large_shapes(part):
+    figures = part["figures"]
+    plans = [[name, f"`{row['asked']}`", f"{row['seconds']:.2f} s", *planned_cells(row)]
+             for name, rows in figures["plans"].items() for row in rows]
+    compressions = []
+    for row in figures["compress"]:
+        read, written = (row[key] / row["seconds"] / 1e6 for key in ("source_bytes", "file_bytes"))
+        compressions.append([row["what"], gigabytes(row["source_bytes"]), gigabytes(row["file_bytes"]),
+                             f"{row['seconds']:.1f} s", f"{row['cpu_seconds']:.1f} s", f"{read:,.0f} MB/s",
+                             f"{written:,.0f} MB/s", f"{row['peak_resident_bytes'] / 2**20:,.0f} MiB"])
+    return table(["shape", "plan", "seconds", "query heads kept", "KV groups", "types, by weights", "file, bytes",
+                  "at run time"], plans) + "\n" + table(
+        ["compress, 70B shape, Q3_K, 3 of 8 KV groups removed", "source", "file", "seconds", "processor seconds", "read",
+         "written", "peak memory"], compressions)
+
+
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "compensation": ("What compensation gives back after pruning", compensation),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
@@ -145,6 +174,7 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "hf_round_trip": ("Through a Hugging Face folder and back, perplexity by llama-perplexity", hf_round_trip),
             "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),
             "hf_to_gguf": ("From a Hugging Face folder to a quantised GGUF, the same types for every tensor", hf_to_gguf),
+            "large_shapes": ("Shapes of large models", large_shapes),
             "speed": ("Speed side by side", speed)}
 
 
