@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "artifact/output_layout.h"
@@ -14,6 +13,7 @@
 #include "core/error.h"
 #include "core/units.h"
 #include "plan/file_size.h"
+#include "plan/prune_order.h"
 #include "plan/type_fitting.h"
 
 namespace plasticity {
@@ -173,20 +173,6 @@ std::optional<Recipe> fit_types(const PlanInputs& inputs, const HeadPruning& hea
     return TypeFit(inputs, heads).run();
 }
 
-/// The unit whose removal is predicted to do least damage for each head's worth of bytes.
-std::optional<PruneUnit> least_damaging(const MeasuredDamage& damage, const HeadPruning& heads) {
-    const double before = damage.of_removed(heads);
-    std::optional<PruneUnit> best;
-    double least = 0;
-    for (const PruneUnit& unit : heads.units()) {
-        HeadPruning without = heads;
-        without.remove(unit);
-        const double price = (damage.of_removed(without) - before) / unit.heads;
-        if (!best || price < least) std::tie(best, least) = std::pair(unit, price);
-    }
-    return best;
-}
-
 std::string name_of(const PruneUnit& unit) {
     if (unit.group) return fmt::format("KV group {} of layer {}", *unit.group, unit.layer);
     return fmt::format("a query head of every KV group of layer {}", unit.layer);
@@ -212,8 +198,9 @@ std::vector<AlignedPlan> aligned_plans(const PlanInputs& inputs, const HeadPruni
 }
 
 /// Fewer heads for finer types, as long as the sum of both damages falls. @returns what ended it
-std::string prune_while_it_pays(const PlanInputs& inputs, HeadPruning& heads, Recipe& best) {
-    while (const std::optional<PruneUnit> unit = least_damaging(*inputs.damage, heads)) {
+std::string prune_while_it_pays(const PlanInputs& inputs, PruneOrder& order, Recipe& best) {
+    while (const std::optional<PruneUnit> unit = order.next()) {
+        const HeadPruning& heads = order.heads();
         HeadPruning fewer = heads;
         fewer.remove(*unit);
         std::optional<Recipe> recipe = fit_types(inputs, fewer);
@@ -225,7 +212,7 @@ std::string prune_while_it_pays(const PlanInputs& inputs, HeadPruning& heads, Re
                 heads.base_heads() - heads.n_heads(), heads.base_heads(), name_of(*unit), cost,
                 recipe ? *recipe->predicted_kl : std::numeric_limits<double>::infinity(), *best.predicted_kl);
         }
-        heads = std::move(fewer);
+        order.remove(*unit);
         best = std::move(*recipe);
     }
     return "every layer keeps as few heads as it may";
@@ -279,19 +266,24 @@ void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
 Recipe fit(const PlanInputs& given, HeadPruning heads) {
     PlanInputs inputs = given;
     const bool may_prune = inputs.goal.prune.kind == PruneRequest::Kind::kAuto;
+    std::optional<PruneOrder> order;
+    if (may_prune && inputs.damage != nullptr) order.emplace(*inputs.damage, heads);
     for (;;) {
         if (std::vector<AlignedPlan> plans = aligned_plans(inputs, heads); !plans.empty()) {
-            if (may_prune && inputs.damage != nullptr)
-                inputs.pruning = prune_while_it_pays(inputs.with(plans.front().padded), heads, plans.front().recipe);
+            if (order) {
+                inputs.pruning = prune_while_it_pays(inputs.with(plans.front().padded), *order, plans.front().recipe);
+                heads = order->heads();
+            }
             const Recipe recipe = explained(inputs, heads);
             require_stock(inputs, recipe);
             require_true_size(inputs.model, recipe);
             return recipe;
         }
         std::optional<PruneUnit> unit;
-        if (may_prune) unit = inputs.damage != nullptr ? least_damaging(*inputs.damage, heads) : heads.cheapest_unit();
+        if (may_prune) unit = order ? order->next() : heads.cheapest_unit();
         if (!unit) refuse(inputs, heads);
         heads.remove(*unit);
+        if (order) order->remove(*unit);
     }
 }
 

@@ -154,6 +154,13 @@ double LayerHeads::mean_score() const {
     return scores.empty() ? 0 : sum / static_cast<double>(scores.size());
 }
 
+void LayerHeads::remove(const PruneUnit& unit) {
+    if (unit.group)
+        std::erase(groups, *unit.group);
+    else
+        --heads_per_group;
+}
+
 HeadPruning::HeadPruning(const Architecture& architecture, const std::vector<std::vector<double>>& scores)
     : alike_(!takes_geometry_per_layer(architecture)) {
     for (std::size_t i = 0; i < architecture.layers.size(); ++i) {
@@ -233,11 +240,7 @@ std::optional<PruneUnit> HeadPruning::cheapest_unit() const {
 
 void HeadPruning::remove(const PruneUnit& unit) {
     if (!alike_) {
-        LayerHeads& layer = layers_[unit.layer];
-        if (unit.group)
-            std::erase(layer.groups, *unit.group);
-        else
-            --layer.heads_per_group;
+        layers_[unit.layer].remove(unit);
         return;
     }
     for (LayerHeads& layer : layers_)
@@ -279,6 +282,12 @@ std::vector<LayerTopology> HeadPruning::topology() const {
         topology.retained_kv_head_indices = layer.groups;
         topology.head_scores = layer.scores;
     }
+    return result;
+}
+
+std::vector<PruneUnit> HeadPruning::units_of(std::size_t layer) const {
+    std::vector<PruneUnit> result;
+    if (layers_[layer].base_groups > 0) add_units(layers_[layer], layer, result);
     return result;
 }
 

@@ -10,6 +10,8 @@
 
 namespace plasticity {
 
+struct PruneUnit;
+
 /// What stays of one block's attention. Stock attention maps query head h to KV group h / (heads / groups), so all
 /// living groups keep the same number of query heads: each its best-scored ones.
 struct LayerHeads {
@@ -25,6 +27,7 @@ struct LayerHeads {
     std::vector<std::int32_t> kept() const;  ///< ascending
     double mean_kept_score() const;          ///< 0 for a block without attention
     double mean_score() const;               ///< over all heads of the base
+    void remove(const PruneUnit& unit);      ///< one of this block's
 };
 
 /// The least that can be removed at once: one query head of every living group, or one whole group. Where blocks must
@@ -53,6 +56,9 @@ public:
 
     /// Everything that may go next.
     std::vector<PruneUnit> units() const;
+    /// Of one block; where blocks stay alike none can go by itself.
+    std::vector<PruneUnit> units_of(std::size_t layer) const;
+    bool stays_alike() const { return alike_; }
     /// The unit with the lowest mean score that may go; nothing when every block is at its minimum.
     std::optional<PruneUnit> cheapest_unit() const;
     void remove(const PruneUnit& unit);

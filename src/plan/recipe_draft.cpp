@@ -89,11 +89,15 @@ void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning
 
 double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
     double sum = 0;
-    for (std::size_t layer = 0; layer < heads.size(); ++layer) {
-        const std::vector<std::int32_t> kept = pruning.layers()[layer].kept();
-        for (std::size_t head = 0; head < heads[layer].size(); ++head)
-            if (!std::ranges::binary_search(kept, static_cast<std::int32_t>(head))) sum += heads[layer][head];
-    }
+    for (std::size_t layer = 0; layer < heads.size(); ++layer) sum += of_removed(layer, pruning.layers()[layer]);
+    return sum;
+}
+
+double MeasuredDamage::of_removed(std::size_t layer, const LayerHeads& of_layer) const {
+    double sum = 0;
+    const std::vector<std::int32_t> kept = of_layer.kept();
+    for (std::size_t head = 0; head < heads[layer].size(); ++head)
+        if (!std::ranges::binary_search(kept, static_cast<std::int32_t>(head))) sum += heads[layer][head];
     return sum;
 }
 

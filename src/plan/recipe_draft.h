@@ -20,6 +20,7 @@ struct MeasuredDamage {
     /// Of all heads that `heads` has removed. Heads are taken one by one: that they compensate or depend on one another
     /// is not seen.
     double of_removed(const HeadPruning& heads) const;
+    double of_removed(std::size_t layer, const LayerHeads& of_layer) const;
 };
 
 /// What a plan is made from.
