@@ -6,12 +6,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "artifact/curvature_tensors.h"
 #include "core/error.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
 #include "io/problem_list.h"
+#include "model/tensor_names.h"
 
 namespace plasticity {
 namespace {
@@ -89,6 +91,16 @@ std::int64_t bounded(const GgufMetadata& metadata, std::string_view key, std::in
     return value;
 }
 
+template <typename Entries>
+void move_output_to_embedding(Entries& entries) {
+    const std::string embedding = gguf_name({TensorRole::kTokenEmbedding});
+    if (entries.contains(embedding)) return;
+    if (auto entry = entries.extract(gguf_name({TensorRole::kOutput}))) {
+        entry.key() = embedding;
+        entries.insert(std::move(entry));
+    }
+}
+
 }  // namespace
 
 std::string lookup_key(std::string_view embedding_name) {
@@ -164,6 +176,15 @@ Statistics load_statistics(const std::filesystem::path& path) {
     check_curvature(statistics, problems);
     problems.throw_if_any();
     file.file().require_unchanged();
+    return statistics;
+}
+
+Statistics load_statistics(const std::filesystem::path& path, const Architecture& architecture) {
+    Statistics statistics = load_statistics(path);
+    if (architecture.tied_embeddings) {
+        move_output_to_embedding(statistics.matrices);
+        move_output_to_embedding(statistics.curvature);
+    }
     return statistics;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/atomic_file.h"
+#include "model/architecture.h"
 
 namespace plasticity {
 
@@ -54,5 +55,9 @@ struct Statistics {
 void save_statistics(const Statistics& statistics, const std::filesystem::path& target, Overwrite overwrite);
 /// @throws Error (kMissing; kMalformed: NaN, negative sums, counts that are no whole numbers)
 Statistics load_statistics(const std::filesystem::path& path);
+/// The same for a model of this architecture. Where its embedding is the output matrix too, what was counted under
+/// output.weight, as llama-imatrix does and as scoring of a source with two matrices did, stands under
+/// token_embd.weight, unless something does already.
+Statistics load_statistics(const std::filesystem::path& path, const Architecture& architecture);
 
 }  // namespace plasticity

@@ -34,6 +34,13 @@ ordered_json per_layer(const Architecture& architecture, std::int32_t LayerGeome
     return counts;
 }
 
+ordered_json inspect_tied_copy(const TiedCopy& copy) {
+    return {{"name", copy.name},
+            {"type", ggml_type_name(copy.type)},
+            {"bytes", copy.bytes},
+            {"relative_error", copy.relative_error ? ordered_json(*copy.relative_error) : nullptr}};
+}
+
 ordered_json inspect_model(const fs::path& path) {
     const auto model = open_model(path);
     const Architecture& a = model->architecture();
@@ -48,7 +55,7 @@ ordered_json inspect_model(const fs::path& path) {
     }
     ordered_json by_type;
     for (const auto& [type, sums] : types) by_type[type] = {{"tensors", sums.first}, {"bytes", sums.second}};
-    return {
+    ordered_json found{
         {"kind", "model"},
         {"path", path.string()},
         {"architecture", a.name},
@@ -67,6 +74,8 @@ ordered_json inspect_model(const fs::path& path) {
         {"bits_per_weight", 8.0 * static_cast<double>(bytes) / static_cast<double>(weights)},
         {"types", by_type},
     };
+    if (model->tied_copy()) found["tied_copy"] = inspect_tied_copy(*model->tied_copy());
+    return found;
 }
 
 bool is_statistics(const GgufReader& file) {

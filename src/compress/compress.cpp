@@ -38,9 +38,9 @@ void require_target_may_be_written(const CompressOptions& options, const Model& 
                                                    options.output.string()));
 }
 
-std::optional<Statistics> load_optional_statistics(const CompressOptions& options) {
+std::optional<Statistics> load_optional_statistics(const CompressOptions& options, const Model& model) {
     if (!options.statistics) return std::nullopt;
-    return load_statistics(*options.statistics);
+    return load_statistics(*options.statistics, model.architecture());
 }
 
 /// @throws Error (kMalformed) when they are of another model than the one that was planned for
@@ -95,7 +95,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     const auto started = std::chrono::steady_clock::now();
     const auto model = open_model(options.model);
     require_target_may_be_written(options, *model);
-    const auto statistics = load_optional_statistics(options);
+    const auto statistics = load_optional_statistics(options, *model);
+    if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
     const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
     if (statistics) note_coverage(layout, *statistics, progress);

@@ -33,8 +33,10 @@ public:
         check_tokenizer(reader_.metadata(), problems);
         if (is_described) check_tensors(architecture_, tensors_, problems);
         problems.throw_if_any();
-        sort_tensors(tensors_);
         carry_over_metadata();
+        if (pass_over_tied_copy())
+            places_[gguf_name({TensorRole::kTokenEmbedding})] = places_.at(gguf_name({TensorRole::kOutput}));
+        sort_tensors(tensors_);
     }
 
     void read_rows(const ModelTensor& tensor, std::int64_t first_row, std::int64_t n_rows,

@@ -55,6 +55,8 @@ public:
         problems.throw_if_any();
         for (const ModelTensor& tensor : tensors_) check_scales(shards_, weights_.source(tensor.name), problems);
         problems.throw_if_any();
+        if (pass_over_tied_copy())
+            weights_.move(gguf_name({TensorRole::kTokenEmbedding}), gguf_name({TensorRole::kOutput}));
         sort_tensors(tensors_);
         name_model();
     }
@@ -134,10 +136,13 @@ private:
     // transformers ignores a stored lm_head where config.json ties it to the embedding; so does this.
     void settle_output(const nlohmann::json& config) {
         const auto is_output = [](const ModelTensor& tensor) { return tensor.id.role == TensorRole::kOutput; };
-        if (architecture_.tied_embeddings)
+        if (architecture_.tied_embeddings) {
+            if (const auto output = std::ranges::find_if(tensors_, is_output); output != tensors_.end())
+                tied_copy_ = TiedCopy{output->name, output->type, output->bytes(), std::nullopt};
             std::erase_if(tensors_, is_output);
-        else if (!field(config, "tie_word_embeddings"))
+        } else if (!field(config, "tie_word_embeddings")) {
             architecture_.tied_embeddings = std::ranges::none_of(tensors_, is_output);
+        }
     }
 
     bool has_tokenizer() const { return std::filesystem::exists(path_ / "tokenizer.json"); }

@@ -47,6 +47,8 @@ public:
     /// Puts the experts together, once all entries are there.
     void join_experts(ProblemList& problems);
     void add_computed(TensorRole role, std::vector<float> values);
+    /// What is called `name`, GGUF's, henceforth lies where `other` does.
+    void move(const std::string& name, const std::string& other) { sources_[name] = sources_.at(other); }
 
     const std::vector<ModelTensor>& tensors() const { return tensors_; }
     /// By GGUF's name. @throws std::out_of_range

@@ -54,6 +54,20 @@ void Model::read_rows_f32(const ModelTensor& tensor, std::int64_t first_row, std
     }
 }
 
+bool Model::pass_over_tied_copy() {
+    const std::optional<TiedCopy> copy = find_tied_copy(*this);
+    if (!copy) return false;
+    tied_copy_ = copy;
+    const bool keeps_output = tied_copy_->name == gguf_name({TensorRole::kTokenEmbedding});
+    if (keeps_output) {
+        const ggml_type type = require({TensorRole::kOutput}).type;
+        std::ranges::find(tensors_, TensorId{TensorRole::kTokenEmbedding}, &ModelTensor::id)->type = type;
+    }
+    std::erase_if(tensors_, [](const ModelTensor& tensor) { return tensor.id.role == TensorRole::kOutput; });
+    architecture_.tied_embeddings = true;
+    return keeps_output;
+}
+
 std::filesystem::path locate_model(const std::filesystem::path& given) {
     std::error_code failure;
     if (std::filesystem::exists(given, failure)) return given;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -14,6 +15,7 @@
 #include "io/gguf_metadata.h"
 #include "model/architecture.h"
 #include "model/tensor_names.h"
+#include "model/tied_copy.h"
 
 namespace plasticity {
 
@@ -58,6 +60,8 @@ public:
     /// The file that metadata and weights come from, or the folder's shards.
     const std::vector<SourceFile>& files() const { return files_; }
     const std::filesystem::path& path() const { return path_; }
+    /// The second copy of a tied matrix that the source holds and `tensors()` does not, if there is one.
+    const std::optional<TiedCopy>& tied_copy() const { return tied_copy_; }
 
     /// Stored bytes of whole rows. @param out  exactly n_rows · tensor.row_bytes()
     virtual void read_rows(const ModelTensor& tensor, std::int64_t first_row, std::int64_t n_rows,
@@ -71,12 +75,17 @@ public:
     virtual bool reads_from(const std::filesystem::path& path) const = 0;
 
 protected:
+    /// Of two copies of a tied matrix the finer stays, as the embedding.
+    /// @returns true when that is the output, whose rows the embedding's name now stands for
+    bool pass_over_tied_copy();
+
     Architecture architecture_;
     std::vector<ModelTensor> tensors_;
     GgufMetadata tokenizer_;
     GgufMetadata general_;
     std::vector<SourceFile> files_;
     std::filesystem::path path_;
+    std::optional<TiedCopy> tied_copy_;
 };
 
 /// What MODEL on a command line stands for: itself where there is such a file or folder, else the place of that hub

@@ -21,7 +21,7 @@ namespace {
 
 std::optional<Statistics> load_optional_statistics(const PlanOptions& options, const Model& model) {
     if (!options.statistics) return std::nullopt;
-    Statistics statistics = load_statistics(*options.statistics);
+    Statistics statistics = load_statistics(*options.statistics, model.architecture());
     require_statistics_fit(statistics, model, options.statistics->string());
     return statistics;
 }

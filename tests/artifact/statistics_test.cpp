@@ -61,6 +61,29 @@ TEST(Statistics, ReadsBackWhatItWrote) {
     EXPECT_EQ(loaded.find("blk.1.attn_q.weight"), nullptr);
 }
 
+TEST(Statistics, StandUnderTheEmbeddingWhereItIsTheOutputToo) {
+    const TempDir dir;
+    Statistics statistics = sample();
+    statistics.matrices["output.weight"] = {{2, 3}, 512};
+    statistics.curvature["output.weight"] = {{1}, {5, 6}, {}, 511};
+    save_statistics(statistics, dir / "s.gguf", Overwrite::kRefuse);
+    Architecture architecture;
+    EXPECT_EQ(load_statistics(dir / "s.gguf", architecture).find("token_embd.weight"), nullptr);
+
+    architecture.tied_embeddings = true;
+    const Statistics tied = load_statistics(dir / "s.gguf", architecture);
+    ASSERT_NE(tied.find("token_embd.weight"), nullptr);
+    EXPECT_EQ(tied.find("token_embd.weight")->sum_of_squares, (std::vector<double>{2, 3}));
+    EXPECT_EQ(tied.find_curvature("token_embd.weight")->columns, (std::vector<double>{5, 6}));
+    EXPECT_EQ(tied.find("output.weight"), nullptr);
+    EXPECT_EQ(tied.find_curvature("output.weight"), nullptr);
+
+    statistics.matrices["token_embd.weight"] = {{7, 8}, 512};
+    save_statistics(statistics, dir / "both.gguf", Overwrite::kRefuse);
+    EXPECT_EQ(load_statistics(dir / "both.gguf", architecture).find("token_embd.weight")->sum_of_squares,
+              (std::vector<double>{7, 8}));
+}
+
 TEST(Statistics, ReadsCurvatureBackToTheLastBit) {
     const TempDir dir;
     Statistics statistics = sample();
