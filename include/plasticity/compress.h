@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <vector>
 
 namespace plasticity {
 
@@ -24,6 +26,12 @@ struct CompressOptions {
     int threads = 0;
 };
 
+/// What a file is called, without its folder, and its SHA-256 in hexadecimal.
+struct HashedFile {
+    std::string name;
+    std::string sha256;
+};
+
 struct CompressResult {
     std::uint64_t file_bytes = 0;
     std::uint64_t source_bytes = 0;
@@ -35,6 +43,8 @@ struct CompressResult {
     /// of channels than their Gram matrices have.
     std::uint64_t narrowed_by_memory = 0;
     std::uint64_t left_out_by_memory = 0;  ///< likewise, without any
+    std::vector<HashedFile> sources;       ///< the model's files; not of a dry run
+    std::string sha256;                    ///< of the output; not of a dry run
     double seconds = 0;
 };
 

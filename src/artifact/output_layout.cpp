@@ -8,8 +8,10 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "core/error.h"
+#include "core/hash.h"
 #include "io/problem_list.h"
 #include "model/rope_layout.h"
 #include "model/stock_form.h"
@@ -283,8 +285,13 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
     if (options.with_tokenizer)
         for (const auto& [key, value] : model.tokenizer().entries()) layout.file.metadata.set(key, value);
     add_continuum(recipe, layout.file.metadata);
+    state_sources(layout, std::vector(model.files().size(), std::string(kSha256Digits, '0')));
     for (const OutputTensor& tensor : layout.tensors) layout.file.tensors.push_back(tensor.spec);
     return layout;
+}
+
+void state_sources(OutputLayout& layout, std::vector<std::string> sha256) {
+    layout.file.metadata.set("continuum.source_sha256", GgufArray(std::move(sha256)));
 }
 
 std::uint64_t kv_cache_bytes(const Architecture& architecture, std::int32_t context_length, ggml_type kv_type) {

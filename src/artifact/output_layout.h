@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include "artifact/recipe.h"
@@ -42,9 +43,13 @@ struct OutputOptions {
 /// behind what there is, for heads behind those of each KV group.
 /// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
 /// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
-/// `continuum.utilization_scores` (float32 array, layers × base heads, row-major).
+/// `continuum.utilization_scores` (float32 array, layers × base heads, row-major), `continuum.source_sha256` (strings,
+/// one for each of the model's files: zeros until state_sources() fills them in, so that the size is right before).
 /// @throws Error (kMalformed) when the recipe does not fit the model, or a type's blocks do not fit a row
 OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options);
+
+/// Fills in `continuum.source_sha256`. @param sha256  of each of the model's files, 64 hex digits
+void state_sources(OutputLayout& layout, std::vector<std::string> sha256);
 
 /// Run-time memory beside the weights, in bytes.
 /// KV cache: Σ over layers of 2 · n_head_kv · head_dim · context elements of `kv_type`.

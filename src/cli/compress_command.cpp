@@ -33,6 +33,12 @@ Recipe recipe_for(const CompressCommand& command, Progress& progress) {
     return plan(options, progress);
 }
 
+nlohmann::json sources_json(const CompressResult& done) {
+    nlohmann::json sources = nlohmann::json::array();
+    for (const HashedFile& file : done.sources) sources.push_back({{"name", file.name}, {"sha256", file.sha256}});
+    return sources;
+}
+
 void run_compress(CompressCommand& command) {
     command.options.threads = command.common.threads;
     command.options.overwrite = command.common.force;
@@ -58,6 +64,8 @@ void run_compress(CompressCommand& command) {
              {"output_error_ratio", done.output_error_ratio ? nlohmann::json(*done.output_error_ratio) : nullptr},
              {"narrowed_by_memory", done.narrowed_by_memory},
              {"left_out_by_memory", done.left_out_by_memory},
+             {"sources", sources_json(done)},
+             {"sha256", done.sha256.empty() ? nlohmann::json(nullptr) : nlohmann::json(done.sha256)},
              {"seconds", done.seconds},
              {"dry_run", command.options.dry_run}});
     else if (command.options.dry_run)

@@ -13,6 +13,7 @@
 #include "cli/run_state.h"
 #include "cli/run_summary.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/version.h"
 #include "model/model.h"
 #include "plasticity/compress.h"
@@ -148,14 +149,16 @@ private:
 
     void compress_stage() {
         stage("compress", {}, {output()}, [&] {
-            compress({.model = model(),
-                      .output = output(),
-                      .statistics = statistics(),
-                      .gram = command_.with_gram ? std::optional(gram()) : std::nullopt,
-                      .overwrite = true,
-                      .threads = command_.common.threads},
-                     load_recipe(recipe()), *progress_);
+            output_sha256_ = compress({.model = model(),
+                                       .output = output(),
+                                       .statistics = statistics(),
+                                       .gram = command_.with_gram ? std::optional(gram()) : std::nullopt,
+                                       .overwrite = true,
+                                       .threads = command_.common.threads},
+                                      load_recipe(recipe()), *progress_)
+                                 .sha256;
         });
+        if (output_sha256_.empty()) output_sha256_ = sha256_of_file(output());  // made by an earlier run
     }
 
     RunSummary verify_stage() {
@@ -171,6 +174,7 @@ private:
                 .report = verified,
                 .model = model(),
                 .output = output(),
+                .output_sha256 = output_sha256_,
                 .report_path = report()};
     }
 
@@ -190,6 +194,7 @@ private:
     DataSplit data_;
     std::string identity_;
     std::string chain_;
+    std::string output_sha256_;
     bool repeat_ = false;  ///< a stage ran, so everything after it runs too
 };
 

@@ -70,6 +70,7 @@ nlohmann::ordered_json summary_json(const RunSummary& summary) {
     nlohmann::ordered_json json{
         {"ggufPath", summary.output.string()},
         {"outputSizeBytes", summary.report.file_bytes},
+        {"outputSha256", summary.output_sha256},
         {"architecture", summary.report.architecture},
         {"stock", summary.recipe.stock},
         {"prunedQueryHeads", heads.of - heads.kept},

@@ -16,6 +16,7 @@ struct RunSummary {
     Report report;
     std::filesystem::path model;
     std::filesystem::path output;
+    std::string output_sha256;
     std::filesystem::path report_path;
     std::string prompt;
     InferResult sample;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <numeric>
+#include <utility>
 
 #include "artifact/gram.h"
 #include "artifact/output_layout.h"
@@ -13,6 +14,7 @@
 #include "compress/feedback_summary.h"
 #include "compress/gram_limits.h"
 #include "compress/resume_key.h"
+#include "compress/source_hashes.h"
 #include "compress/tensor_encoder.h"
 #include "compress/write_tiles.h"
 #include "core/error.h"
@@ -89,6 +91,27 @@ std::uint64_t source_bytes(const Model& model) {
                            [](std::uint64_t sum, const SourceFile& file) { return sum + file.bytes; });
 }
 
+std::vector<std::string> digests_of(const std::vector<HashedFile>& files) {
+    std::vector<std::string> digests;
+    for (const HashedFile& file : files) digests.push_back(file.sha256);
+    return digests;
+}
+
+/// @returns the output's SHA-256
+std::string write_output(const TileWork& work, const CompressOptions& options, Progress& progress) {
+    GgufWriter file(options.output, work.layout.file,
+                    {.overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
+                     .resume_key = resume_key(options, work.model)});
+    write_tiles(work, file, progress);
+    work.model.require_unchanged();
+    if (work.gram != nullptr) work.gram->require_unchanged();
+    std::string digest = file.sha256();
+    file.finish();
+    progress.end();
+    progress.note(fmt::format("SHA-256 {}  {}", digest, options.output.filename().string()));
+    return digest;
+}
+
 }  // namespace
 
 CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress) {
@@ -97,7 +120,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     require_target_may_be_written(options, *model);
     const auto statistics = load_optional_statistics(options, *model);
     if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
-    const OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
+    OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
@@ -109,17 +132,14 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     if (gram) note_compensation(layout, compensated, progress);
     note_limits(limits, options.gram_memory_bytes, progress);
 
+    std::vector<HashedFile> sources;
+    std::string digest;
     if (!options.dry_run) {
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
-        GgufWriter file(options.output, layout.file,
-                        {.overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
-                         .resume_key = resume_key(options, *model)});
-        write_tiles({*model, layout, encoders, gram ? &*gram : nullptr, static_cast<std::size_t>(threads)}, file,
-                    progress);
-        model->require_unchanged();
-        if (gram) gram->require_unchanged();
-        file.finish();
-        progress.end();
+        sources = hash_sources(*model, threads, progress);
+        state_sources(layout, digests_of(sources));
+        digest = write_output({*model, layout, encoders, gram ? &*gram : nullptr, static_cast<std::size_t>(threads)},
+                              options, progress);
     }
     const FeedbackSummary feedback = summarise_feedback(encoders);
     if (gram && !options.dry_run) note_feedback(feedback, progress);
@@ -132,6 +152,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
             .output_error_ratio = feedback.mean_ratio,
             .narrowed_by_memory = limits.narrowed,
             .left_out_by_memory = limits.left_out,
+            .sources = std::move(sources),
+            .sha256 = std::move(digest),
             .seconds = elapsed.count()};
 }
 

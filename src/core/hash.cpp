@@ -50,6 +50,13 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
     require(state_->context != nullptr && EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
 }
 Sha256::~Sha256() = default;
+Sha256::Sha256(const Sha256& other) : state_(std::make_unique<State>()) {
+    require(other.state_ != nullptr && state_->context != nullptr &&
+            EVP_MD_CTX_copy_ex(state_->context.get(), other.state_->context.get()) == 1);
+}
+Sha256& Sha256::operator=(const Sha256& other) {
+    return *this = Sha256(other);
+}
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
 

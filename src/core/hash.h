@@ -9,11 +9,16 @@
 
 namespace plasticity {
 
+inline constexpr std::size_t kSha256Digits = 64;  ///< of its text, hexadecimal
+
 /// SHA-256 (FIPS 180-4) of bytes that arrive in pieces; OpenSSL does the work.
 class Sha256 {
 public:
     Sha256();
     ~Sha256();
+    /// A copy goes on from the same bytes. Of an object that is not spent.
+    Sha256(const Sha256& other);
+    Sha256& operator=(const Sha256& other);
     Sha256(Sha256&&) noexcept;
     Sha256& operator=(Sha256&&) noexcept;
 

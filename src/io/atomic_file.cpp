@@ -142,6 +142,13 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
     }
 }
 
+std::string AtomicFile::sha256() const {
+    if (!journal_)
+        throw Error(ErrorKind::kInternal,
+                    fmt::format("{}: its SHA-256 is asked for, but no journal keeps one", target_.string()));
+    return journal_->sha256();
+}
+
 void AtomicFile::mark() {
     if (journal_) journal_->mark();
 }

@@ -43,6 +43,9 @@ public:
     void write(std::span<const std::byte> bytes);
     /// With those of an earlier process that are kept: right after construction there are no others.
     std::uint64_t written() const { return written_; }
+    /// SHA-256 of these bytes, until commit(). Only with a resume_key, which makes them be hashed anyway.
+    /// @throws Error (kInternal) without
+    std::string sha256() const;
     /// What is written so far may be kept, should this process be killed. Without a resume_key: nothing.
     /// @throws Error (kIo)
     void mark();

@@ -69,6 +69,9 @@ public:
     /// @throws Error (kInternal when more arrives than the tensor holds or `name` is not the next one, kIo)
     void write(const std::string& name, std::span<const std::byte> bytes);
 
+    /// Of all that is written so far; until finish(), and only with a resume_key.
+    std::string sha256() const { return file_.sha256(); }
+
     /// @throws Error (kInternal when tensors are missing, kIo)
     void finish();
 

@@ -39,20 +39,19 @@ std::optional<Line> parse_line(std::string_view text) {
     return line;
 }
 
-/// SHA-256 of the bytes [begin, end) of a file; nothing where they cannot be read.
-std::optional<std::string> digest_of(int descriptor, std::uint64_t begin, std::uint64_t end) {
-    Sha256 hash;
+/// Adds the bytes [begin, end) of a file. @returns false where they cannot be read
+bool add_bytes(int descriptor, std::uint64_t begin, std::uint64_t end, Sha256& hash) {
     std::vector<std::byte> block(kBlockBytes);
     while (begin < end) {
         throw_if_interrupted();
         const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), end - begin));
         const ssize_t got = ::pread(descriptor, block.data(), wanted, static_cast<off_t>(begin));
         if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) return std::nullopt;
+        if (got <= 0) return false;
         hash.update(std::span(block).first(static_cast<std::size_t>(got)));
         begin += static_cast<std::uint64_t>(got);
     }
-    return hash.finish();
+    return true;
 }
 
 /// What is left of an earlier journal; empty where there is none that can be read.
@@ -73,7 +72,7 @@ std::filesystem::path journal_path(const std::filesystem::path& partial) {
 }
 
 PartialJournal::PartialJournal(const std::filesystem::path& partial, const std::string& key)
-    : path_(journal_path(partial)), heading_(fmt::format("plasticity partial 1 {}\n", sha256_hex(key))) {}
+    : path_(journal_path(partial)), heading_(fmt::format("plasticity partial 2 {}\n", sha256_hex(key))) {}
 
 // Delegates, so that the destructor cleans up when verification is interrupted.
 PartialJournal::PartialJournal(const std::filesystem::path& partial, int descriptor, const std::string& key)
@@ -94,7 +93,10 @@ void PartialJournal::verify(const std::string& text, int descriptor) {
         for (std::size_t end = rest.find('\n'); end != std::string_view::npos; end = rest.find('\n')) {
             const std::optional<Line> line = parse_line(rest.substr(0, end));
             if (!line || line->end <= verified_bytes_) break;
-            if (digest_of(descriptor, verified_bytes_, line->end) != line->digest) break;
+            Sha256 up_to_end = bytes_hash_;
+            if (!add_bytes(descriptor, verified_bytes_, line->end, up_to_end)) break;
+            if (Sha256(up_to_end).finish() != line->digest) break;
+            bytes_hash_ = up_to_end;
             verified_bytes_ = line->end;
             kept.append(rest.substr(0, end + 1));
             rest.remove_prefix(end + 1);
@@ -127,16 +129,15 @@ void PartialJournal::append(const std::string& line) {
 }
 
 void PartialJournal::add(std::span<const std::byte> bytes) {
-    since_mark_.update(bytes);
+    bytes_hash_.update(bytes);
     bytes_ += bytes.size();
 }
 
 void PartialJournal::mark() {
     if (bytes_ == marked_bytes_) return;
     if (descriptor_ < 0) start();
-    append(fmt::format("{} {}\n", bytes_, since_mark_.finish()));
+    append(fmt::format("{} {}\n", bytes_, sha256()));
     marked_bytes_ = bytes_;
-    since_mark_ = Sha256();
 }
 
 }  // namespace plasticity

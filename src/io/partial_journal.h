@@ -14,8 +14,8 @@ namespace plasticity {
 /// What is known of a temporary while it is being written, so that a later process can tell how much of it to keep
 /// after this one was killed. A text file, `<temporary>.journal`:
 ///
-///     plasticity partial 1 <SHA-256 of the key>
-///     <bytes so far> <SHA-256 of the bytes since the line before>
+///     plasticity partial 2 <SHA-256 of the key>
+///     <bytes so far> <SHA-256 of all of them>
 ///     …
 ///
 /// Nothing in it is trusted: bytes count as written only where they have the digest that the journal says, under the
@@ -33,6 +33,8 @@ public:
     PartialJournal& operator=(const PartialJournal&) = delete;
 
     std::uint64_t verified_bytes() const { return verified_bytes_; }
+    /// Of all bytes of the temporary so far: the line that a mark would write.
+    std::string sha256() const { return Sha256(bytes_hash_).finish(); }
 
     /// Bytes that were appended to the temporary.
     void add(std::span<const std::byte> bytes);
@@ -52,7 +54,7 @@ private:
     std::uint64_t verified_bytes_ = 0;
     std::uint64_t bytes_ = 0;         ///< of the temporary
     std::uint64_t marked_bytes_ = 0;  ///< of these, what the last line covers
-    Sha256 since_mark_;
+    Sha256 bytes_hash_;               ///< of the temporary so far
 };
 
 std::filesystem::path journal_path(const std::filesystem::path& partial);

@@ -197,8 +197,19 @@ TEST(LayOut, SaysInMetadataWhatItHolds) {
     EXPECT_EQ(*metadata.array<std::int32_t>("continuum.per_layer_head_counts"), (std::vector<std::int32_t>{2, 4}));
     EXPECT_EQ(*metadata.array<std::int32_t>("continuum.per_layer_kv_head_counts"), (std::vector<std::int32_t>{1, 2}));
     EXPECT_EQ(metadata.array<float>("continuum.utilization_scores")->size(), 8u);
+    EXPECT_EQ(*metadata.array<std::string>("continuum.source_sha256"), (std::vector{std::string(64, '0')}));
     EXPECT_TRUE(metadata.contains("tokenizer.ggml.tokens"));
     EXPECT_FALSE(lay_out(*model, recipe, {.with_tokenizer = false}).file.metadata.contains("tokenizer.ggml.tokens"));
+}
+
+TEST(LayOut, KnowsItsSizeBeforeItsSourcesAreHashed) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));
+    OutputLayout layout = lay_out(*model, tiny_recipe(*model), {});
+    const std::uint64_t before = layout.file.file_bytes();
+    state_sources(layout, {std::string(64, 'a')});
+    EXPECT_EQ(layout.file.file_bytes(), before);
+    EXPECT_EQ(*layout.file.metadata.array<std::string>("continuum.source_sha256"), (std::vector{std::string(64, 'a')}));
 }
 
 TEST(LayOut, NothingQuantisedHasNoQuantizationVersion) {

@@ -13,9 +13,11 @@
 #include "compress/tensor_encoder.h"
 #include "compress/written_tensors.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
+#include "model/hf_export.h"
 #include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -190,6 +192,48 @@ TEST_F(Compress, DryRunSaysTheSizeAndWritesNothing) {
     run({.model = model, .output = dir_ / "out.gguf"}, recipe);
     EXPECT_EQ(result.file_bytes, std::filesystem::file_size(dir_ / "out.gguf"));
     EXPECT_EQ(result.source_bytes, std::filesystem::file_size(model));
+}
+
+TEST_F(Compress, SaysWhatWentInAndWhatCameOutByTheirSha256) {
+    const Path model = source();
+    const CompressResult result = run({.model = model, .output = dir_ / "out.gguf"}, recipe_for(model));
+    EXPECT_EQ(result.sha256, sha256_of_file(dir_ / "out.gguf"));
+    ASSERT_EQ(result.sources.size(), 1u);
+    EXPECT_EQ(result.sources[0].name, "in.gguf");
+    EXPECT_EQ(result.sources[0].sha256, sha256_of_file(model));
+    const GgufReader file(dir_ / "out.gguf");
+    EXPECT_EQ(*file.metadata().array<std::string>("continuum.source_sha256"),
+              (std::vector<std::string>{sha256_of_file(model)}));
+
+    const CompressResult dry = run({.model = model, .output = dir_ / "dry.gguf", .dry_run = true}, recipe_for(model));
+    EXPECT_TRUE(dry.sources.empty());
+    EXPECT_EQ(dry.sha256, "");
+}
+
+TEST_F(Compress, NamesTheSha256OfEveryShard) {
+    export_hf(*open_model(source()), {.folder = dir_ / "hf", .dtype = "f32", .shard_bytes = 40'000},
+              *make_progress(ProgressStyle::kQuiet));
+    const auto folder = open_model(dir_ / "hf");
+    ASSERT_GT(folder->files().size(), 2u);
+    const CompressResult result = run({.model = dir_ / "hf", .output = dir_ / "out.gguf"}, recipe_for(dir_ / "hf"));
+    ASSERT_EQ(result.sources.size(), folder->files().size());
+    std::vector<std::string> expected;
+    for (std::size_t i = 0; i < result.sources.size(); ++i) {
+        const Path& path = folder->files()[i].path;
+        EXPECT_EQ(result.sources[i].name, path.filename());
+        EXPECT_EQ(result.sources[i].sha256, expected.emplace_back(sha256_of_file(path)));
+    }
+    EXPECT_EQ(*GgufReader(dir_ / "out.gguf").metadata().array<std::string>("continuum.source_sha256"), expected);
+}
+
+/// A file that was moved is the same input.
+TEST_F(Compress, GivesTheSameBytesWhateverItsSourceIsCalled) {
+    const Path model = source();
+    const Recipe recipe = recipe_for(model);
+    run({.model = model, .output = dir_ / "out.gguf"}, recipe);
+    std::filesystem::rename(model, dir_ / "a_longer_name_than_it_had_before.gguf");
+    run({.model = dir_ / "a_longer_name_than_it_had_before.gguf", .output = dir_ / "again.gguf"}, recipe);
+    EXPECT_TRUE(test::read_bytes(dir_ / "out.gguf") == test::read_bytes(dir_ / "again.gguf"));
 }
 
 TEST_F(Compress, LeavesTheTokenizerOutWhenAsked) {

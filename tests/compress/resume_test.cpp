@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "compress/skewed_statistics.h"
+#include "core/hash.h"
 #include "core/progress.h"
 #include "plasticity/compress.h"
 #include "support/file_content.h"
@@ -20,12 +21,13 @@ namespace {
 
 using Path = std::filesystem::path;
 
-/// Kills the process at call number `fatal` of advance(); counts bytes and notes.
+/// Kills the process at call number `fatal` of advance() while it compresses; counts bytes and notes.
 class Killer : public Progress {
 public:
     explicit Killer(int fatal = -1) : fatal_(fatal) {}
-    void begin(std::string_view, std::uint64_t, std::string_view) override {}
+    void begin(std::string_view task, std::uint64_t, std::string_view) override { compresses_ = task == "compress"; }
     void advance(std::uint64_t done, std::string_view) override {
+        if (!compresses_) return;
         if (fatal_ >= 0 && calls++ == fatal_) std::raise(SIGKILL);
         bytes += done;
     }
@@ -38,6 +40,7 @@ public:
 
 private:
     int fatal_;
+    bool compresses_ = false;
 };
 
 class Resume : public testing::Test {
@@ -71,7 +74,8 @@ protected:
     /// Finishes it. @returns whether anything was kept
     bool finish(const CompressOptions& how, const std::string& expected) {
         Killer counter;
-        compress(how, recipe_, counter);
+        const CompressResult result = compress(how, recipe_, counter);
+        EXPECT_EQ(result.sha256, sha256_of_file(output_));
         EXPECT_TRUE(test::read_bytes(output_) == expected) << counter.notes;
         std::filesystem::remove(output_);
         std::size_t n_files = 0;

@@ -22,6 +22,20 @@ TEST(Sha256, KnownAnswers) {
     EXPECT_EQ(sha256_hex(std::string(1'000'000, 'a')), kOfAMillionA);
 }
 
+TEST(Sha256, ACopyGoesOnFromTheSameBytes) {
+    Sha256 hash;
+    hash.update("a");
+    Sha256 copy(hash), assigned;
+    assigned.update("something else");
+    assigned = copy;
+    EXPECT_EQ(copy.finish(), sha256_hex("a"));
+    for (Sha256* each : {&hash, &assigned}) {
+        each->update("bc");
+        EXPECT_EQ(each->finish(), kOfAbc);
+    }
+    EXPECT_THROW(Sha256{copy}, Error) << "it is spent";
+}
+
 TEST(Sha256, PiecesMakeTheSameHash) {
     Sha256 hash;
     for (int i = 0; i < 1000; ++i) hash.update(std::string(1000, 'a'));

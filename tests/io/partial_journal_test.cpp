@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
+#include "core/hash.h"
 #include "io/atomic_file.h"
 #include "io/file_bytes.h"
 
@@ -64,6 +66,16 @@ protected:
 TEST_F(KilledWriter, IsContinuedAfterItsLastMark) {
     be_killed();
     EXPECT_EQ(kept(), 6u);
+}
+
+TEST_F(KilledWriter, LeavesTheDigestOfTheWholeFileToItsSuccessor) {
+    be_killed();
+    AtomicFile file(dir_ / "out", {.overwrite = Overwrite::kReplace, .resume_key = "key"});
+    EXPECT_EQ(file.sha256(), sha256_hex("onetwo"));
+    put(file, "three");
+    EXPECT_EQ(file.sha256(), sha256_hex("onetwothree"));
+    AtomicFile unkept(dir_ / "other", Overwrite::kRefuse);
+    EXPECT_THROW(unkept.sha256(), Error);
 }
 
 TEST_F(KilledWriter, IsContinuedEvenIfKilledAgainAndAgain) {
