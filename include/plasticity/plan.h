@@ -37,6 +37,10 @@ struct PlanOptions {
     int threads = 0;            ///< 0: all processors
 };
 
+/// Refuses what plan() would refuse of its options before it looks at scores, which need not be there yet.
+/// @throws Error (kUsage; as open_model)
+void check_plan_options(const PlanOptions& options);
+
 /// PLAN: what to prune and a type for every tensor, within the device's memory or the file size asked for.
 /// Deterministic. @throws Error (kUsage, kMissing, kMalformed; kInfeasible with the smallest budget that would do)
 Recipe plan(const PlanOptions& options, Progress& progress);

@@ -87,7 +87,9 @@ void add_plan_options(CLI::App& command, PlanArguments& arguments) {
     command.add_option("--floor", options.floor_type, "No matrix gets fewer bits than this type has")
         ->capture_default_str()
         ->group("Plan");
-    command.add_option("--tensor-type", arguments.tensor_types, "REGEX=TYPE over GGUF names; the first match wins")
+    command
+        .add_option("--tensor-type", arguments.tensor_types,
+                    "REGEX=TYPE, over GGUF names and regardless of case; of several the first that matches counts")
         ->group("Plan");
 }
 

@@ -201,7 +201,7 @@ private:
 void run_all(RunCommand& command, CommandResult& result) {
     command.arguments.resolve();  // what is wrong with the request or the model comes before hours of work
     command.arguments.options.model = locate_model(command.arguments.options.model);  // one snapshot for all stages
-    open_model(command.arguments.options.model);
+    check_plan_options(command.arguments.resolve());
     const RunSummary summary = Run(command).execute();
     if (command.common.json)
         print_json(summary_json(summary));

@@ -64,7 +64,7 @@ MatrixChoice start_choice(const ModelTensor& tensor, TensorShape kept, TensorSha
     choice.sensitivity = role_sensitivity(tensor.id.role) * (tensor.id.layer < 0 ? 1.0 : score_sensitivity(score));
     if (const TypeOverride* wanted = goal.override_for(gguf_name(tensor.id))) {
         choice.ladder = {wanted->type};
-        choice.override_pattern = wanted->pattern;
+        choice.override_pattern = wanted->pattern.text();
     } else {
         choice.ladder = type_ladder(shape.cols, goal.floor);
     }

@@ -84,7 +84,7 @@ std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning
             types, [&](ggml_type type) { return !damages.knows(tensor.name, type) || !holds_padding(choice, type); });
         if (const TypeOverride* wanted = goal.override_for(tensor.name)) {
             types = {wanted->type};
-            choice.override_pattern = wanted->pattern;
+            choice.override_pattern = wanted->pattern.text();
         }
         const KnapsackItem options = options_of(choice, types, tensor, damages);
         for (const std::size_t option : pareto_front(options)) {

@@ -56,9 +56,13 @@ std::vector<std::vector<double>> head_damage(const Model& model, const Statistic
 
 }  // namespace
 
+void check_plan_options(const PlanOptions& options) {
+    read_goal(options, *open_model(options.model));
+}
+
 Recipe plan(const PlanOptions& options, Progress& progress) {
     const auto model = open_model(options.model);
-    const PlanGoal goal = read_goal(options, model->architecture());
+    const PlanGoal goal = read_goal(options, *model);
     const GateGradients scores = load_gate_gradients(options.scores);
     require_scores_fit(scores, model->architecture(), options.scores.string());
     const auto statistics = load_optional_statistics(options, *model);

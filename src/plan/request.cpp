@@ -63,24 +63,63 @@ std::vector<TypeOverride> read_overrides(const PlanOptions& options) {
     std::vector<TypeOverride> overrides;
     for (const auto& [pattern, type] : options.tensor_types) {
         const ggml_type read = read_type(type, "--tensor-type " + pattern + "=");
-        try {
-            overrides.push_back({pattern, std::regex(pattern), read});
-        } catch (const std::regex_error& error) {
-            refuse(fmt::format("--tensor-type \"{}\" is no regular expression: {}", pattern, error.what()));
-        }
+        overrides.push_back({NamePattern(pattern), read});
     }
     return overrides;
+}
+
+/// Why a pattern that somebody meant to be of use is of none, where that can be told.
+std::string likely_cause(const NamePattern& pattern, const Model& model) {
+    const std::string output = gguf_name({TensorRole::kOutput}), embedding = gguf_name({TensorRole::kTokenEmbedding});
+    if (model.architecture().tied_embeddings && pattern.is_in(output))
+        return fmt::format("{} is the output matrix of this model too; ", embedding);
+    for (const ModelTensor& tensor : model.tensors()) {
+        if (!is_matrix(tensor.id) && pattern.is_in(tensor.name))
+            return fmt::format("{} is no matrix and stays in F32; ", tensor.name);
+        if (is_matrix(tensor.id) && pattern.is_in(hf_name(tensor.id)))
+            return fmt::format("{} goes by the name of {} here; ", hf_name(tensor.id), tensor.name);
+    }
+    return "";
+}
+
+/// Three of them, from all over the model.
+std::string sample_of_names(const Model& model) {
+    std::vector<std::string> names;
+    for (const ModelTensor& tensor : model.tensors())
+        if (is_matrix(tensor.id)) names.push_back(tensor.name);
+    std::string sample;
+    for (const std::size_t at : {std::size_t{0}, names.size() / 2, names.size() - 1})
+        sample += (sample.empty() ? "" : ", ") + names[at];
+    return sample;
+}
+
+void require_of_use(const TypeOverride& wanted, const Model& model, ggml_type floor) {
+    const std::string given =
+        fmt::format("--tensor-type \"{}={}\"", wanted.pattern.text(), ggml_type_name(wanted.type));
+    const bool is_found = std::ranges::any_of(model.tensors(), [&](const ModelTensor& tensor) {
+        return is_matrix(tensor.id) && wanted.pattern.is_in(tensor.name);
+    });
+    if (!is_found)
+        refuse(fmt::format("{} matches no matrix; {}expected a pattern for names such as {}", given,
+                           likely_cause(wanted.pattern, model), sample_of_names(model)));
+    if (bits_per_weight(wanted.type) < bits_per_weight(floor))
+        refuse(
+            fmt::format("{} is below the floor: {:.4g} bits per weight; expected at least the {:.4g} of {}. "
+                        "--floor {} allows it",
+                        given, bits_per_weight(wanted.type), bits_per_weight(floor), ggml_type_name(floor),
+                        ggml_type_name(wanted.type)));
 }
 
 }  // namespace
 
 const TypeOverride* PlanGoal::override_for(std::string_view gguf_name) const {
     for (const TypeOverride& candidate : overrides)
-        if (std::regex_search(gguf_name.begin(), gguf_name.end(), candidate.regex)) return &candidate;
+        if (candidate.pattern.is_in(gguf_name)) return &candidate;
     return nullptr;
 }
 
-PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture) {
+PlanGoal read_goal(const PlanOptions& options, const Model& model) {
+    const Architecture& architecture = model.architecture();
     require_one_limit(options);
     require_prune(options.prune);
     PlanGoal goal;
@@ -105,6 +144,7 @@ PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture)
     goal.align = read_align(options.align);
     goal.require_stock = options.require_stock;
     goal.overrides = read_overrides(options);
+    for (const TypeOverride& wanted : goal.overrides) require_of_use(wanted, model, goal.floor);
     return goal;
 }
 

@@ -4,22 +4,21 @@
 
 #include <cstdint>
 #include <optional>
-#include <regex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "artifact/device.h"
-#include "model/architecture.h"
+#include "model/model.h"
 #include "plan/alignment.h"
+#include "plan/name_pattern.h"
 #include "plasticity/plan.h"
 
 namespace plasticity {
 
 /// A type that the user insists on for some tensors.
 struct TypeOverride {
-    std::string pattern;
-    std::regex regex;  ///< over GGUF names, found anywhere in them, as llama-quantize's --tensor-type
+    NamePattern pattern;
     ggml_type type = GGML_TYPE_F16;
 };
 
@@ -42,10 +41,11 @@ struct PlanGoal {
 
     /// The file is bounded, not the memory at run time.
     bool bounds_file() const { return !device; }
+    /// The first whose pattern is in the name, as llama-quantize has it; nullptr: none.
     const TypeOverride* override_for(std::string_view gguf_name) const;
 };
 
-/// @throws Error (kUsage)
-PlanGoal read_goal(const PlanOptions& options, const Architecture& architecture);
+/// @throws Error (kUsage), also where an override's pattern is in no matrix' name, or its type is below the floor
+PlanGoal read_goal(const PlanOptions& options, const Model& model);
 
 }  // namespace plasticity

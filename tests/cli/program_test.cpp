@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact/statistics.h"
+#include "core/hash.h"
 #include "core/version.h"
 #include "support/file_content.h"
 #include "support/subprocess.h"
@@ -202,6 +203,15 @@ TEST_F(Program, PrintsOneJsonDocument) {
         const auto document = nlohmann::json::parse(finished.out, nullptr, false);
         EXPECT_TRUE(document.is_object()) << finished.out;
         EXPECT_TRUE(finished.out.ends_with("}\n"));
+        if (arguments.front() == "compress") {
+            EXPECT_EQ(document.at("sha256"), sha256_of_file(output));
+            EXPECT_EQ(document.at("sources").at(0).at("sha256"), sha256_of_file(model));
+            EXPECT_NE(finished.err.find(sha256_of_file(output) + "  out.gguf"), std::string::npos) << finished.err;
+            EXPECT_NE(finished.err.find(sha256_of_file(model)), std::string::npos) << finished.err;
+        }
+        if (arguments.front() == "run") {
+            EXPECT_EQ(document.at("outputSha256"), sha256_of_file(dir_ / "run" / "model.gguf"));
+        }
     }
 }
 

@@ -149,7 +149,7 @@ TEST_F(TiedCopies, OfOneTypeAreTheSameThroughout) {
     ASSERT_TRUE(same->tied_copy());
     EXPECT_EQ(same->tied_copy()->name, kOutput);
     EXPECT_EQ(same->tied_copy()->relative_error, 0);
-    for (std::int64_t row = 0; row < test::kTinyVocabulary; ++row)
+    for (const std::int64_t row : {0, 1, 2, 130, 131, 132, 133, 263})  // of those looked at first, and others
         ASSERT_FALSE(open({.output_change = change_row(row)})->tied_copy()) << row;
 }
 

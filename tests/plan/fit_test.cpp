@@ -147,7 +147,7 @@ TEST(Fit, OverridesBeatFloorAndTiers) {
     const SyntheticModel model(shape());
     PlanGoal goal;
     goal.device = Device{"box", 10'000'000'000, 0};
-    goal.overrides.push_back({".*", std::regex(".*"), GGML_TYPE_F16});
+    goal.overrides.push_back({NamePattern(".*"), GGML_TYPE_F16});
     const Recipe recipe = fit_to(model, goal, {PruneRequest::Kind::kKvGroups, 1});
     EXPECT_TRUE(recipe.prunes());
     EXPECT_EQ(recipe.output_architecture, "llama") << "the same in every block: its own loader takes it";
@@ -259,7 +259,7 @@ TEST_F(FitRagged, TiersPadOnlyWhenAsked) {
 
 TEST_F(FitRagged, PadsForATypeThatIsAskedFor) {
     PlanGoal goal = file_of(bytes_at(9));
-    goal.overrides.push_back({"attn_q", std::regex("attn_q"), GGML_TYPE_Q4_K});
+    goal.overrides.push_back({NamePattern("attn_q"), GGML_TYPE_Q4_K});
     goal.prune.kind = PruneRequest::Kind::kOff;
     goal.context_length = 1024;
     goal.kv_type_name = "f16";
@@ -293,7 +293,7 @@ TEST(Fit, SpendsEveryByteOfALargeModelWhereItSavesMost) {
 
     PlanGoal uniform = goal;
     uniform.target_bytes = 1'000'000'000'000;
-    uniform.overrides.push_back({".*", std::regex(".*"), GGML_TYPE_IQ4_XS});  // 37.5 GB
+    uniform.overrides.push_back({NamePattern(".*"), GGML_TYPE_IQ4_XS});  // 37.5 GB
     const MeasuredDamage of_uniform = synthetic_damage(model, uniform, 1);
     const Recipe plain = fit({.model = model, .scores = scores, .goal = uniform, .damage = &of_uniform},
                              HeadPruning(model.architecture(), scores.layer_scores()));

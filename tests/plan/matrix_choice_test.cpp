@@ -91,7 +91,7 @@ TEST(StartChoices, OverridesWin) {
     const SyntheticModel model(shape({.n_layer = 2}));
     const HeadPruning heads(model.architecture(), test::mixed_scores(model.architecture()));
     PlanGoal goal = goal_for_device();
-    goal.overrides.push_back({"blk\\.1\\.ffn_.*", std::regex("blk\\.1\\.ffn_.*"), GGML_TYPE_Q2_K});
+    goal.overrides.push_back({NamePattern("blk\\.1\\.ffn_.*"), GGML_TYPE_Q2_K});
     const auto choices = start_choices(model, heads, goal);
     EXPECT_EQ(of(choices, {TensorRole::kGate, 1}).ladder, (std::vector<ggml_type>{GGML_TYPE_Q2_K}));
     EXPECT_GT(of(choices, {TensorRole::kGate, 0}).ladder.size(), 1u);

@@ -97,6 +97,46 @@ TEST_F(Plan, RefusesWhatItDoesNotKnow) {
     refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kHeads, 1}; }, "share");
 }
 
+TEST_F(Plan, RefusesTypesThatNoMatrixWouldGet) {
+    const auto refused = [&](const std::string& pattern, std::string_view words) {
+        options.tensor_types = {{".*", "f16"}, {pattern, "q8_0"}};
+        expect_refused(ErrorKind::kUsage, words);
+    };
+    refused("attn_w",
+            "--tensor-type \"attn_w=q8_0\" matches no matrix; expected a pattern for names such as "
+            "token_embd.weight, blk.0.ffn_down.weight, blk.1.ffn_down.weight");
+    refused("attn_norm", "blk.0.attn_norm.weight is no matrix and stays in F32");
+    refused("1.*q_proj", "model.layers.1.self_attn.q_proj.weight goes by the name of blk.1.attn_q.weight here");
+    refused("^output", "token_embd.weight is the output matrix of this model too");
+    options.tensor_types = {{"ATTN_Q", "q8_0"}, {".*", "f16"}};
+    const Recipe recipe = run();
+    EXPECT_EQ(recipe.assignment_for("model.layers.1.self_attn.q_proj.weight")->type, GGML_TYPE_Q8_0);
+    EXPECT_EQ(recipe.assignment_for("model.layers.1.self_attn.k_proj.weight")->type, GGML_TYPE_F16);
+}
+
+TEST_F(Plan, RefusesTypesBelowTheFloor) {
+    options.tensor_types = {{"ffn_down", "q2_K"}};
+    expect_refused(ErrorKind::kUsage,
+                   "\"ffn_down=q2_K\" is below the floor: 2.625 bits per weight; expected at least the "
+                   "3.438 of q3_K. --floor q2_K allows it");
+    options.floor_type = "q2_K";
+    EXPECT_EQ(run().assignment_for("model.layers.0.mlp.down_proj.weight")->type, GGML_TYPE_Q2_K);
+    options.floor_type = "q3_K_S";
+    options.tensor_types = {{"ffn_down", "iq3_s"}};
+    EXPECT_EQ(run().assignment_for("model.layers.0.mlp.down_proj.weight")->type, GGML_TYPE_IQ3_S) << "as many bits";
+}
+
+/// What a run would otherwise find out after hours of scoring.
+TEST_F(Plan, ChecksItsOptionsBeforeThereAreScores) {
+    options.scores = dir / "none.json";
+    EXPECT_NO_THROW(check_plan_options(options));
+    options.tensor_types = {{"attn_w", "q8_0"}};
+    EXPECT_THROW(check_plan_options(options), Error);
+    options.tensor_types.clear();
+    options.device = "toaster";
+    EXPECT_THROW(check_plan_options(options), Error);
+}
+
 TEST_F(Plan, RefusesScoresOfAnotherModel) {
     options.model = test::write_tiny_gguf(dir / "other.gguf", {.n_layer = 3});
     expect_refused(ErrorKind::kMalformed, "2 layers (\"tiny\"); the model \"tiny\" has 3");

@@ -19,6 +19,7 @@
 
 #include "artifact/output_layout.h"
 #include "artifact/recipe.h"
+#include "core/hash.h"
 #include "io/gguf_writer.h"
 #include "model/model.h"
 #include "model/stock_form.h"
@@ -106,7 +107,10 @@ inline std::vector<float> naive_values(const Model& model, const OutputTensor& t
 
 /// What compress writes without statistics, whole tensors at a time. Sources in F32, so that nothing is copied.
 inline void write_naively(const Model& model, const Recipe& recipe, const std::filesystem::path& path) {
-    const OutputLayout layout = lay_out(model, recipe, {.with_tokenizer = true});
+    OutputLayout layout = lay_out(model, recipe, {.with_tokenizer = true});
+    std::vector<std::string> sources;
+    for (const SourceFile& source : model.files()) sources.push_back(sha256_of_file(source.path));
+    state_sources(layout, sources);
     GgufWriter file(path, layout.file, Overwrite::kReplace);
     for (const OutputTensor& tensor : layout.tensors) {
         const std::vector<float> values = naive_values(model, tensor);
