@@ -66,6 +66,22 @@ def prediction(part):
     return table(["model", "recipe", "bytes", "predicted KL", "measured KL", "ratio"], rows)
 
 
+def alignment(part):
+    rows = []
+    for title, model in part["figures"].items():
+        for row in model["rows"]:
+            case = [title, row["bits"], row["align"]]
+            if "smallest_file" in row:
+                rows.append([*case, f"does not fit; the smallest file has {row['smallest_file']:,} bytes", *["–"] * 6])
+                continue
+            padding = ", ".join(f"{name} {size}" for name, size in row["padding"].items()) or "nothing padded"
+            rows.append([*case, padding, row["architecture"], f"{row['bytes']:,}", f"{row['predicted_kl']:.4f}",
+                         f"{row['mean_kl']:.4f}", f"{row['top1_agreement']:.1%}",
+                         f"{row['perplexity']:.4f} / {row['stock_perplexity']:.4f}"])
+    return table(["base", "bits per weight asked", "`--align`", "padding", "architecture", "bytes", "predicted KL",
+                  "measured KL", "top-1", "perplexity, own engine / llama-perplexity"], rows)
+
+
 def logits_agreement(part):
     rows = []
     for name, model in part["figures"].items():
@@ -170,6 +186,7 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "compensation": ("What compensation gives back after pruning", compensation),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
             "prediction": ("Predicted against measured KL divergence", prediction),
+            "alignment": ("Rows that 256-wide blocks do not divide: 32-wide types or padding", alignment),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
             "hf_round_trip": ("Through a Hugging Face folder and back, perplexity by llama-perplexity", hf_round_trip),
             "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),

@@ -38,7 +38,7 @@ def parser_for(description, tokens=4096, chunks=4):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--program", type=Path, default=ROOT / "build" / "plasticity")
     parser.add_argument("--llama", type=Path, help="prefix of llama.cpp; its tools are in bin/")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS)[:2], metavar="NAME")
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS)[:2], metavar="NAME")
     parser.add_argument("--model-dir", type=Path, help="holds NAME.gguf; default: fetched into the cache")
     parser.add_argument("--tokens", type=int, default=tokens, help="calibration tokens")
     parser.add_argument("--chunks", type=int, default=chunks, help="chunks of 512 tokens to measure on")

@@ -135,7 +135,7 @@ bool keeps_zero_columns(ggml_type type, std::int64_t boundary) {
 std::string alignment_of(ggml_type type, std::int64_t length, std::int64_t padded) {
     const std::int64_t block = ggml_blck_size(type);
     std::string text = padded != length ? fmt::format("padded {} → {}: ", length, padded) : "";
-    text += block == 1 ? std::string("no blocks") : fmt::format("{}-wide blocks", block);
+    text += block == 1 ? std::string("blocks of 1") : fmt::format("{}-wide blocks", block);
     if (padded == length && length % kWideBlock != 0)
         text += fmt::format(": {} is no multiple of {}", length, block == 1 && length % 32 != 0 ? 32 : kWideBlock);
     return text;

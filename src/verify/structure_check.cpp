@@ -133,11 +133,12 @@ Check check_structure(const Subject& subject, const Model* base) {
 
 Check check_types(const Subject& subject) {
     Problems problems;
-    std::map<std::string, std::size_t> matrices_of_type;
+    std::map<std::string, std::size_t> matrices_of_type, matrices_aligned;
     for (const GgufTensor& tensor : subject.file.tensors()) {
         const auto id = parse_gguf_name(tensor.name);
         if (!id || !is_matrix(*id)) continue;
         ++matrices_of_type[ggml_type_name(tensor.type)];
+        ++matrices_aligned[alignment_of(tensor.type, tensor.row_length(), tensor.row_length())];
         if (!subject.recipe) continue;
         const QuantAssignment* assigned = subject.recipe->assignment_for(hf_name(*id));
         if (assigned == nullptr)
@@ -146,11 +147,13 @@ Check check_types(const Subject& subject) {
             problems.push_back(fmt::format("{} is {}; expected {}", tensor.name, ggml_type_name(tensor.type),
                                            ggml_type_name(assigned->type)));
     }
-    std::vector<std::string> counts;
+    std::vector<std::string> counts, rows;
     for (const auto& [type, count] : matrices_of_type) counts.push_back(fmt::format("{} {}", count, type));
-    return make_check("types", problems,
-                      fmt::format("matrices: {}{}", fmt::join(counts, ", "),
-                                  subject.recipe ? ", as the recipe says" : "; no recipe to compare with"));
+    for (const auto& [alignment, count] : matrices_aligned) rows.push_back(fmt::format("{} in {}", count, alignment));
+    return make_check(
+        "types", problems,
+        fmt::format("matrices: {}{}; rows: {}", fmt::join(counts, ", "),
+                    subject.recipe ? ", as the recipe says" : "; no recipe to compare with", fmt::join(rows, ", ")));
 }
 
 }  // namespace plasticity

@@ -96,7 +96,7 @@ TEST(AlignmentOf, SaysHowRowsFillBlocks) {
     EXPECT_EQ(alignment_of(GGML_TYPE_Q5_0, 1536, 1536), "32-wide blocks");
     EXPECT_EQ(alignment_of(GGML_TYPE_Q5_0, 896, 896), "32-wide blocks: 896 is no multiple of 256");
     EXPECT_EQ(alignment_of(GGML_TYPE_Q3_K, 896, 1024), "padded 896 → 1024: 256-wide blocks");
-    EXPECT_EQ(alignment_of(GGML_TYPE_F16, 100, 100), "no blocks: 100 is no multiple of 32");
+    EXPECT_EQ(alignment_of(GGML_TYPE_F16, 100, 100), "blocks of 1: 100 is no multiple of 32");
 }
 
 TEST(PaddingText, NamesWhatIsPadded) {

@@ -67,6 +67,19 @@ TEST_F(Damage, OfASampleIsNearThatOfAllRows) {
     EXPECT_NEAR(measured(embedding, GGML_TYPE_Q4_0, {.rows = 64}) / all, 1, 0.1);
 }
 
+/// Rows of 64 in blocks of 256: zeros behind them take no damage and leave the scales to the others.
+TEST_F(Damage, OfTypesThatWantLongerRowsIsMeasuredWithPadding) {
+    const ModelTensor& gate = matrix({TensorRole::kGate, 0});
+    ASSERT_EQ(gate.cols, 64);
+    const double eight = measured(gate, GGML_TYPE_Q8_0, {.rows = 1000});
+    const double six = measured(gate, GGML_TYPE_Q6_K, {.rows = 1000});
+    const double four = measured(gate, GGML_TYPE_Q4_K, {.rows = 1000});
+    EXPECT_GT(six, eight);
+    EXPECT_GT(four, 4 * six);
+    EXPECT_LT(four, 64 * six);
+    EXPECT_NEAR(four / measured(gate, GGML_TYPE_Q4_1, {.rows = 1000}), 1, 0.3) << "of four bits with minima, too";
+}
+
 TEST_F(Damage, IsNoneWhereTheStoredBlocksStay) {
     const auto stored =
         open_model(test::write_tiny_gguf(dir_ / "q8.gguf", {.n_embd = 64, .n_ff = 256, .matrix_type = GGML_TYPE_Q8_0}));
