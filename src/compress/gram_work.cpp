@@ -6,10 +6,10 @@
 #include <iterator>
 #include <vector>
 
-#include "compress/tensor_feedback.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "model/tensor_names.h"
+#include "quant/error_feedback.h"
 
 namespace plasticity {
 namespace {
@@ -58,7 +58,8 @@ bool GramNeed::is_like(const GramNeed& other) const {
 
 std::optional<GramNeed> gram_need(const OutputTensor& tensor, const GramSource& gram, bool error_feedback) {
     const GramInput* input = input_of(tensor, gram.file);
-    const bool loses_columns = tensor.loses_cols(), feeds_back = error_feedback && takes_feedback(tensor);
+    const bool loses_columns = tensor.loses_cols(),
+               feeds_back = error_feedback && ErrorFeedback::serves(tensor.spec.type);
     if (input == nullptr || (!loses_columns && !feeds_back)) return std::nullopt;
     GramNeed need{.input = input, .kept = tensor.cols, .compensation = {}, .feedback = {}};
     if (loses_columns) need.compensation = use_of(*input, gram.most_bytes, Compensation::building_bytes);

@@ -16,8 +16,4 @@ FeedbackOutcome TensorFeedback::outcome() const {
     return outcome_;
 }
 
-bool takes_feedback(const OutputTensor& tensor) {
-    return tensor.source->id.role != TensorRole::kTokenEmbedding && ErrorFeedback::serves(tensor.spec.type);
-}
-
 }  // namespace plasticity

@@ -35,8 +35,4 @@ private:
     FeedbackOutcome outcome_;
 };
 
-/// A matrix that is multiplied with (an embedding is also read row by row, where nothing makes errors good), of a type
-/// that has an own quantiser.
-bool takes_feedback(const OutputTensor& tensor);
-
 }  // namespace plasticity

@@ -86,6 +86,14 @@ TEST_F(Feedback, ARecipeTurnsItOffForATensor) {
               tensor_bytes(dir_ / "with.gguf", "blk.0.attn_v.weight"));
 }
 
+TEST_F(Feedback, TakesInATiedEmbeddingForWhatItDoesAsTheOutputMatrix) {
+    test::write_tiny_gram(gram_, {{"token_embd.weight", 64}});
+    EXPECT_EQ(run("with.gguf", recipe_).with_error_feedback, 1u);
+    run("without.gguf", recipe_, false);
+    EXPECT_NE(tensor_bytes(dir_ / "with.gguf", "token_embd.weight"),
+              tensor_bytes(dir_ / "without.gguf", "token_embd.weight"));
+}
+
 TEST_F(Feedback, GivesTheSameBytesWithAnyNumberOfThreads) {
     run("one.gguf", recipe_, true, 1);
     run("three.gguf", recipe_, true, 3);
