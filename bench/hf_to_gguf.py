@@ -165,7 +165,7 @@ def measure_mix(bench, folder, imatrix, mix):
 
 def measure(bench, name):
     base = bench.offgrid_base(name)
-    imatrix = bench.imatrix(base)
+    imatrix, _ = bench.imatrix(base)
     folder = bench.work / f"{name}-bf16"
     bench.plasticity("export", base, "--format", "hf", "--dtype", "bf16", "-o", folder)
     weights = sum(path.stat().st_size for path in folder.glob("*.safetensors"))

@@ -23,10 +23,7 @@ WITH_GRAM = {"optimal-feedback"}
 class StockTool:
     def __init__(self, bench, base):
         self._bench, self._base = bench, base
-        self._imatrix = bench.work / "imatrix.gguf"
-        run = bench.llama("llama-imatrix", "-m", base, "-f", bench.calibration, "-o", self._imatrix, "-c", 512, "-b", 512,
-                          "-ngl", 0, "--chunks", bench.options.tokens // 512, "-t", bench.options.threads, "--no-ppl")
-        self._seconds = run.seconds
+        self._imatrix, self._seconds = bench.imatrix(base)
 
     def quantize(self, kind, target):
         run = self._bench.llama("llama-quantize", "--imatrix", self._imatrix, self._base, target, kind,

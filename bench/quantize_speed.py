@@ -105,7 +105,7 @@ def measure_mix(bench, base, imatrix, logits, mix):
 
 def measure(bench, name):
     base = bench.offgrid_base(name)
-    imatrix = bench.imatrix(base)
+    imatrix, _ = bench.imatrix(base)
     logits = None
     if bench.options.quality:
         logits = bench.work / "base-logits.bin"

@@ -173,12 +173,14 @@ class Workbench:
         return gradients, stats, float(timing.read_text())
 
     def imatrix(self, base):
-        """llama-imatrix's importance of channels, on the calibration text."""
+        """llama-imatrix's importance of channels on the calibration text, and the seconds it took."""
         target = self._kept / f"{base.stem}-{self.options.tokens}.imatrix.gguf"
-        if not target.exists():
-            self.llama("llama-imatrix", "-m", base, "-f", self.calibration, "-o", target, "-c", 512, "-b", 512,
-                       "-ngl", 0, "--chunks", self.options.tokens // 512, "-t", self.options.threads, "--no-ppl")
-        return target
+        timing = target.with_suffix(".seconds")
+        if not timing.exists():
+            run = self.llama("llama-imatrix", "-m", base, "-f", self.calibration, "-o", target, "-c", 512, "-b", 512,
+                             "-ngl", 0, "--chunks", self.options.tokens // 512, "-t", self.options.threads, "--no-ppl")
+            timing.write_text(f"{run.seconds:.2f}")
+        return target, float(timing.read_text())
 
     def evaluate(self, model, base=None):
         """Perplexity, or against a base the divergence from it, on the held-out text by the own engine."""
