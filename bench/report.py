@@ -113,6 +113,21 @@ def compensation(part):
                   "perplexity, compensated", "base's"], rows)
 
 
+def output_error(part):
+    text = ""
+    for name, model in part["figures"].items():
+        rows = [[MODELS[name], kind, layer["matrices"], *(f"{layer[who]:.3e}" for who in ("ggml", "own", "feedback")),
+                 f"{layer['own'] / layer['ggml']:.3f}", f"{layer['feedback'] / layer['own']:.3f}"]
+                for kind, layer in model["layers"].items()]
+        text += table(["model", "type", "matrices", "ggml", "own", "own with feedback", "own / ggml", "feedback / own"], rows)
+        rows = [[MODELS[name], kind, *(f"{file[key]:.4f}" for key in ("mean_kl", "perplexity")
+                                       for file in (files["own"], files["feedback"]))]
+                for kind, files in model["model"].items()]
+        text += "\n" + table(["model", "type of all matrices", "mean KL, own", "mean KL, with feedback",
+                              "perplexity, own", "perplexity, with feedback"], rows) if rows else ""
+    return text
+
+
 def speed(part):
     rows = [[MODELS[name], what, f"{pair['own']:.1f}", f"{pair['stock']:.1f}", f"{pair['ratio']:.2f}×", pair["n"]]
             for name, model in part["figures"].items() for what, pair in model.items()]
@@ -184,6 +199,7 @@ def large_shapes(part):
 
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "compensation": ("What compensation gives back after pruning", compensation),
+            "output_error": ("Relative error of what matrices give out, on text not calibrated on", output_error),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
             "prediction": ("Predicted against measured KL divergence", prediction),
             "alignment": ("Rows that 256-wide blocks do not divide: 32-wide types or padding", alignment),

@@ -6,12 +6,13 @@ bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$bench")
 
 python=$("$bench/setup_venv")
-cmake --build "$root/build/release" --target compare_logits >&2
+cmake --build "$root/build/release" --target compare_logits output_error >&2
 parts=$(mktemp -d)
 trap 'rm -rf "$parts"' EXIT
 
 files=()
-for name in pruning_order compensation q3ks_size alignment prediction logits_agreement hf_round_trip quantize_speed hf_to_gguf large_shapes speed; do
+for name in pruning_order compensation output_error q3ks_size alignment prediction logits_agreement hf_round_trip \
+    quantize_speed hf_to_gguf large_shapes speed; do
     printf 'bench: %s\n' "$name" >&2
     "$python" "$bench/$name.py" --cache "$parts/cache" -o "$parts/$name.json" "$@"
     files+=("$parts/$name.json")

@@ -11,6 +11,12 @@
 
 namespace plasticity {
 
+/// λ as a share of the mean diagonal. Two hundred times that of GPTQ: sums over some thousand tokens, weighed by
+/// gradients, know little of how thousands of channels go together. Divergence on a third text (Qwen2.5-Coder-0.5B,
+/// 4,096 tokens): with 0.01 a tenth above rounding without feedback, with 0.1 level; 0.0114 with 1, 0.0109 with 2,
+/// 0.0113 with 4. Damping each channel by its own square instead gave 0.0112.
+inline constexpr float kFeedbackDamping = 2.0f;
+
 /// How rounding errors of earlier columns are made good by later ones.
 ///
 /// With damping λ, H + λI = M D Mᵀ, M upper triangular with a diagonal of ones, D diagonal. An error e of a row then
