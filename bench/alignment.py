@@ -42,12 +42,12 @@ def rows_by_alignment(recipe):
 
 
 def stock_perplexity(bench, file):
-    """After the last chunk. llama-perplexity's log may end before its last lines are out: then once more."""
-    for _ in range(10):
-        found = re.search(rf"\[{bench.options.chunks}\]([0-9.]+)", bench.stock_perplexity(file))
-        if found:
-            return float(found.group(1))
-    raise SystemExit(f"bench: llama-perplexity does not say how {file} does")
+    """After the chunks that are measured. It is asked for more, since its log may end before its last lines are out."""
+    chunks = bench.options.chunks
+    found = re.search(rf"\[{chunks}\]([0-9.]+)", bench.stock_perplexity(file, "--chunks", chunks + 4))
+    if not found:
+        raise SystemExit(f"bench: llama-perplexity does not say how {file} does")
+    return float(found.group(1))
 
 
 def measure(bench, base, scored, recipe_path, recipe):
