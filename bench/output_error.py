@@ -36,7 +36,7 @@ def of_model(bench, base, gram, kind):
 
 def measure(bench, name):
     base = bench.offgrid_base(name)
-    gram = bench.work / "calibration.gram.gguf"
+    gram = bench.gram(base)
     _, stats, _ = bench.score(base, gram)
     figures = {"layers": of_layers(bench, base, stats, gram),
                "model": {kind: of_model(bench, base, gram, kind) for kind in bench.options.types}}

@@ -36,7 +36,7 @@ class StockTool:
 class OwnTool:
     def __init__(self, bench, base):
         self._bench, self._base = bench, base
-        self._gram = bench.work / f"{base.stem}.gram.gguf" if WITH_GRAM & set(bench.options.plans) else None
+        self._gram = bench.gram(base) if WITH_GRAM & set(bench.options.plans) else None
         self._gradients, self._stats, self._score_seconds = bench.score(base, self._gram)
 
     def compress(self, target, bytes_allowed, plan_name):

@@ -158,6 +158,10 @@ class Workbench:
             self.run([sys.executable, ROOT / "bench" / "offgrid_base.py", self.model(name), target, "--seed", seed])
         return target
 
+    def gram(self, base):
+        """Where Gram matrices of a base go: gigabytes, kept as long as its scores are."""
+        return self._kept / f"{base.stem}-{self.options.tokens}.gram.gguf"
+
     def score(self, base, gram=None):
         """gate_gradients.json and stats.gguf of a base on the calibration text, and the seconds they took.
 
