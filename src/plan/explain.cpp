@@ -7,12 +7,10 @@
 
 #include "core/units.h"
 #include "model/tensor_names.h"
+#include "plan/block_matrices.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::array kColumns{TensorRole::kQuery, TensorRole::kKey, TensorRole::kValue, TensorRole::kAttentionOutput,
-                              TensorRole::kGate,  TensorRole::kUp,  TensorRole::kDown};
 
 std::string type_of(const Recipe& recipe, const TensorId& id) {
     const QuantAssignment* assignment = recipe.assignment_for(hf_name(id));
@@ -55,7 +53,7 @@ std::string layer_table(const Recipe& recipe) {
         text += fmt::format("{:>5} {:>7} {:>7} {:>6.3f} {:>6.3f} ", layer.layer_index,
                             fmt::format("{}/{}", layer.num_heads, layer.head_scores.size()), layer.num_kv_heads,
                             mean_score(layer, false), mean_score(layer, true));
-        for (const TensorRole role : kColumns) {
+        for (const TensorRole role : kBlockMatrices) {
             const bool absent = layer.num_heads == 0 && role < TensorRole::kFeedForwardNorm;
             text += fmt::format(" {:<7}", absent ? "-" : type_of(recipe, {role, layer.layer_index}));
         }

@@ -240,18 +240,22 @@ std::string why_aligned(const PlanInputs& inputs, const HeadPruning& heads, cons
                                                           padding_text(other->recipe.padding)));
 }
 
-/// The finished plan for these heads, with the words for what was decided, which take room, too.
-Recipe explained(const PlanInputs& inputs, const HeadPruning& heads) {
+/// What fits together with the words on pruning, or else without them.
+std::vector<AlignedPlan> plans_after_pruning(const PlanInputs& inputs, const HeadPruning& heads) {
     std::vector<AlignedPlan> plans = aligned_plans(inputs, heads);
-    if (plans.empty()) {  // for want of room for the words on pruning
-        PlanInputs silent = inputs;
-        silent.pruning.clear();
-        plans = aligned_plans(silent, heads);
-    }
+    if (!plans.empty()) return plans;
+    PlanInputs silent = inputs;
+    silent.pruning.clear();
+    return aligned_plans(silent, heads);
+}
+
+/// The first of `plans`, with the words for what decided between them, where there is room for those.
+Recipe explained(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<AlignedPlan>& plans) {
     PlanInputs said = inputs.with(plans.front().padded);
     said.alignment = why_aligned(inputs, heads, plans);
-    std::optional<Recipe> recipe = fit_types(said, heads);
-    return recipe ? std::move(*recipe) : plans.front().recipe;
+    std::optional<Recipe> recipe;
+    if (!said.alignment.empty()) recipe = fit_types(said, heads);
+    return recipe.value_or(plans.front().recipe);
 }
 
 void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
@@ -273,8 +277,9 @@ Recipe fit(const PlanInputs& given, HeadPruning heads) {
             if (order) {
                 inputs.pruning = prune_while_it_pays(inputs.with(plans.front().padded), *order, plans.front().recipe);
                 heads = order->heads();
+                plans = plans_after_pruning(inputs, heads);
             }
-            const Recipe recipe = explained(inputs, heads);
+            const Recipe recipe = explained(inputs, heads, plans);
             require_stock(inputs, recipe);
             require_true_size(inputs.model, recipe);
             return recipe;

@@ -4,7 +4,6 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -12,6 +11,7 @@
 #include "core/error.h"
 #include "core/units.h"
 #include "model/tensor_names.h"
+#include "plan/block_matrices.h"
 
 namespace plasticity {
 namespace {
@@ -92,11 +92,9 @@ std::vector<LayerDiff> diff_layers(const Topology& a, const Topology& b) {
 
 /// The matrices of every block, the embeddings, and what else a recipe spells out, as experts.
 std::vector<std::string> matrices_of(const Recipe& a, const Recipe& b) {
-    constexpr std::array kRoles{TensorRole::kQuery, TensorRole::kKey, TensorRole::kValue, TensorRole::kAttentionOutput,
-                                TensorRole::kGate,  TensorRole::kUp,  TensorRole::kDown};
     std::vector<std::string> names{hf_name({TensorRole::kTokenEmbedding}), hf_name({TensorRole::kOutput})};
     for (const LayerTopology& layer : a.topology.layers)
-        for (const TensorRole role : kRoles) names.push_back(hf_name({role, layer.layer_index}));
+        for (const TensorRole role : kBlockMatrices) names.push_back(hf_name({role, layer.layer_index}));
     for (const Recipe* recipe : {&a, &b})
         for (const QuantAssignment& assignment : recipe->tensor_quant_map)
             if (assignment.pattern.find_first_of("*?") == std::string::npos &&
