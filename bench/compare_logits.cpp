@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -15,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bench_main.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "engine/evaluate.h"
@@ -168,11 +168,6 @@ void run(const Request& request) {
 }  // namespace plasticity
 
 int main(int argc, char** argv) {
-    try {
-        plasticity::run(plasticity::parse({argv, static_cast<std::size_t>(argc)}));
-        return EXIT_SUCCESS;
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "{}\n", error.what());
-        return EXIT_FAILURE;
-    }
+    return plasticity::bench_main(argc, argv,
+                                  [](std::span<char*> arguments) { plasticity::run(plasticity::parse(arguments)); });
 }

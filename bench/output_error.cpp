@@ -10,17 +10,16 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "artifact/gram.h"
 #include "artifact/importance.h"
 #include "artifact/statistics.h"
+#include "bench_main.h"
 #include "core/error.h"
 #include "model/model.h"
 #include "quant/block_quantizer.h"
@@ -50,20 +49,26 @@ std::vector<Rows> squares_of(const GramFile& file, const GramInput& input) {
     return squares;
 }
 
-/// Rows of one matrix, and what is known of its input in either text.
-struct Sample {
-    const ModelTensor& tensor;
-    Rows rows;
-    std::vector<float> importance;
+/// What is known of one input in either text; matrices that read the same share it.
+struct InputKnowledge {
+    const GramInput* input = nullptr;
     std::shared_ptr<const FeedbackFactor> factor;
     std::vector<Rows> other;
+};
+
+/// Rows of one matrix, and what is known of its input.
+struct Sample {
+    const ModelTensor& tensor;
+    const InputKnowledge& known;
+    Rows rows;
+    std::vector<float> importance;
 
     std::span<const float> values() const { return {rows.data(), static_cast<std::size_t>(rows.size())}; }
     /// Σ over rows of e H eᵀ on the other text.
     double energy(const Rows& errors) const {
         double sum = 0;
         Eigen::Index begin = 0;
-        for (const Rows& gram : other) {
+        for (const Rows& gram : known.other) {
             const Rows part = errors.middleCols(begin, gram.cols());
             sum += double{((part * gram).array() * part.array()).sum()};
             begin += gram.cols();
@@ -77,18 +82,25 @@ struct Sample {
     }
 };
 
-std::optional<Sample> take_sample(const Request& request, const ModelTensor& tensor) {
-    const GramInput* known = request.calibration.find(tensor.name);
-    const GramInput* other = request.other.find(tensor.name);
-    const bool is_served = !tensor.is_vector && tensor.n_matrices == 1 &&
-                           tensor.id.role != TensorRole::kTokenEmbedding && tensor.id.role != TensorRole::kOutput;
-    if (!is_served || known == nullptr || other == nullptr) return std::nullopt;
+bool is_measured(const Request& request, const ModelTensor& tensor) {
+    return !tensor.is_vector && tensor.n_matrices == 1 && tensor.id.role != TensorRole::kTokenEmbedding &&
+           tensor.id.role != TensorRole::kOutput && request.calibration.find(tensor.name) != nullptr &&
+           request.other.find(tensor.name) != nullptr;
+}
+
+InputKnowledge know_input(const Request& request, const ModelTensor& tensor) {
+    const GramInput* input = request.calibration.find(tensor.name);
+    return {.input = input,
+            .factor = std::make_shared<const FeedbackFactor>(request.calibration.blocks(*input, input->block),
+                                                             std::span<const std::int64_t>{}, kFeedbackDamping),
+            .other = squares_of(request.other, *request.other.find(tensor.name))};
+}
+
+Sample take_sample(const Request& request, const ModelTensor& tensor, const InputKnowledge& known) {
     Sample sample{.tensor = tensor,
+                  .known = known,
                   .rows = Rows(std::min(request.n_rows, tensor.rows), tensor.cols),
-                  .importance = channel_importance(request.statistics, tensor),
-                  .factor = std::make_shared<const FeedbackFactor>(request.calibration.blocks(*known, known->block),
-                                                                   std::span<const std::int64_t>{}, kFeedbackDamping),
-                  .other = squares_of(request.other, *other)};
+                  .importance = channel_importance(request.statistics, tensor)};
     for (Eigen::Index i = 0; i < sample.rows.rows(); ++i)
         request.model->read_rows_f32(tensor, i * tensor.rows / sample.rows.rows(), 1,
                                      {sample.rows.row(i).data(), static_cast<std::size_t>(tensor.cols)});
@@ -108,7 +120,7 @@ void measure(const Sample& sample, ggml_type type, Sums& sums) {
     sums.ggml += sample.relative_error(type, bytes);
     BlockQuantizer(type, sample.tensor.cols, sample.importance, sample.tensor.name).quantize(sample.values(), 0, bytes);
     sums.own += sample.relative_error(type, bytes);
-    ErrorFeedback(type, sample.factor).improve(sample.values(), bytes);
+    ErrorFeedback(type, sample.known.factor).improve(sample.values(), bytes);
     sums.feedback += sample.relative_error(type, bytes);
     ++sums.matrices;
 }
@@ -120,7 +132,7 @@ std::vector<ggml_type> served_types() {
     return types;
 }
 
-int run(std::span<char*> arguments) {
+void run(std::span<char*> arguments) {
     if (arguments.size() < 5)
         throw Error(ErrorKind::kUsage, "usage: output_error MODEL STATS.gguf GRAM.gguf OTHER-GRAM.gguf [ROWS]");
     const Request request{.model = open_model(arguments[1]),
@@ -129,9 +141,13 @@ int run(std::span<char*> arguments) {
                           .other = GramFile(arguments[4]),
                           .n_rows = arguments.size() > 5 ? std::atoi(arguments[5]) : 32};
     std::map<ggml_type, Sums> sums;
-    for (const ModelTensor& tensor : request.model->tensors())
-        if (const std::optional<Sample> sample = take_sample(request, tensor))
-            for (const ggml_type type : served_types()) measure(*sample, type, sums[type]);
+    InputKnowledge known;  // those that share an input lie behind one another
+    for (const ModelTensor& tensor : request.model->tensors()) {
+        if (!is_measured(request, tensor)) continue;
+        if (known.input != request.calibration.find(tensor.name)) known = know_input(request, tensor);
+        const Sample sample = take_sample(request, tensor, known);
+        for (const ggml_type type : served_types()) measure(sample, type, sums[type]);
+    }
     nlohmann::ordered_json result;
     for (const auto& [type, sum] : sums)
         if (sum.matrices > 0)
@@ -140,17 +156,11 @@ int run(std::span<char*> arguments) {
                                             {"own", sum.own / sum.matrices},
                                             {"feedback", sum.feedback / sum.matrices}};
     fmt::print("{}\n", result.dump());
-    return 0;
 }
 
 }  // namespace
 }  // namespace plasticity
 
 int main(int argc, char** argv) {
-    try {
-        return plasticity::run(std::span(argv, static_cast<std::size_t>(argc)));
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "{}\n", error.what());
-        return 1;
-    }
+    return plasticity::bench_main(argc, argv, plasticity::run);
 }

@@ -21,8 +21,8 @@ def of_layers(bench, base, stats, gram):
     return json.loads(run.stdout)
 
 
-def of_model(bench, base, gram, kind):
-    gradients, stats, _ = bench.score(base, gram)
+def of_model(bench, base, scored, kind):
+    gradients, stats, gram = scored
     recipe, file = bench.work / "recipe.json", bench.work / "file.gguf"
     bench.plasticity("plan", base, "--scores", gradients, "--policy", "tiers", "--prune", "off", "--target-size", "100GB",
                      "--tensor-type", "token_embd=Q8_0", "--tensor-type", f"blk={kind}", "-o", recipe, "--force")
@@ -35,11 +35,11 @@ def of_model(bench, base, gram, kind):
 
 
 def measure(bench, name):
-    base = bench.offgrid_base(name)
+    base = bench.base(name)
     gram = bench.gram(base)
-    _, stats, _ = bench.score(base, gram)
+    gradients, stats, _ = bench.score(base, gram)
     figures = {"layers": of_layers(bench, base, stats, gram),
-               "model": {kind: of_model(bench, base, gram, kind) for kind in bench.options.types}}
+               "model": {kind: of_model(bench, base, (gradients, stats, gram), kind) for kind in bench.options.types}}
     say(f"{name}: {json.dumps(figures)}")
     return figures
 

@@ -9,12 +9,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
-#include <exception>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "artifact/statistics.h"
+#include "bench_main.h"
 #include "core/error.h"
 #include "model/model.h"
 #include "quant/block_quantizer.h"
@@ -145,7 +145,7 @@ std::vector<ggml_type> all_types() {
             GGML_TYPE_Q3_K, GGML_TYPE_IQ3_S, GGML_TYPE_IQ3_XXS, GGML_TYPE_Q2_K,   GGML_TYPE_IQ2_S};
 }
 
-int run(std::span<char*> arguments) {
+void run(std::span<char*> arguments) {
     if (arguments.size() < 3)
         throw Error(ErrorKind::kUsage,
                     "usage: quantizers MODEL STATS.gguf [ROWS [INSTRUCTIONS "
@@ -164,17 +164,11 @@ int run(std::span<char*> arguments) {
         ggml_quantize_init(type);
         for (const bool weighted : {true, false}) print_row(type, samples, weighted);
     }
-    return 0;
 }
 
 }  // namespace
 }  // namespace plasticity
 
 int main(int argc, char** argv) {
-    try {
-        return plasticity::run(std::span(argv, static_cast<std::size_t>(argc)));
-    } catch (const std::exception& error) {
-        fmt::print(stderr, "{}\n", error.what());
-        return 1;
-    }
+    return plasticity::bench_main(argc, argv, plasticity::run);
 }
