@@ -16,8 +16,10 @@ PLANS = {
     "optimal": ["--policy", "optimal", "--prune", "off"],
     "optimal-pruned": ["--policy", "optimal", "--prune", "auto"],
     "optimal-feedback": ["--policy", "optimal", "--prune", "off"],
+    "feedback-aware": ["--policy", "optimal", "--prune", "off"],
 }
-WITH_GRAM = {"optimal-feedback"}
+WITH_GRAM = {"optimal-feedback", "feedback-aware"}  # compress has Gram matrices
+PLANNED_WITH_GRAM = {"feedback-aware"}
 
 
 class StockTool:
@@ -41,8 +43,9 @@ class OwnTool:
 
     def compress(self, target, bytes_allowed, plan_name):
         path = self._bench.work / "recipe.json"
+        planned_with = ["--gram", self._gram] if plan_name in PLANNED_WITH_GRAM else []
         plan = self._bench.plasticity("plan", self._base, "--scores", self._gradients, "--stats", self._stats,
-                                      "--target-size", bytes_allowed, *PLANS[plan_name], "-o", path, "--force")
+                                      "--target-size", bytes_allowed, *PLANS[plan_name], *planned_with, "-o", path, "--force")
         gram = ["--gram", self._gram] if plan_name in WITH_GRAM else []
         run = self._bench.plasticity("compress", self._base, "--recipe", path, "--stats", self._stats, *gram,
                                      "-o", target, "--json")

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "plasticity/gram_memory.h"
+
 namespace plasticity {
 
 struct Recipe;
@@ -16,10 +18,8 @@ struct CompressOptions {
     std::filesystem::path output;
     std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
     std::optional<std::filesystem::path> gram;        ///< Gram matrices: for compensation and error feedback
-    /// Most that compensation or error feedback of one input may take while it is made ready, of whatever width: with
-    /// tiles in flight and all else less than 1 GiB. Inputs that would take more are taken apart into narrower blocks
-    /// of channels, so the output depends on it.
-    std::uint64_t gram_memory_bytes = std::uint64_t{704} << 20;
+    /// Inputs that would take more are taken apart into narrower blocks of channels, so the output depends on it.
+    std::uint64_t gram_memory_bytes = kDefaultGramMemory;
     bool with_tokenizer = true;
     bool dry_run = false;  ///< lay out and check, write nothing
     bool overwrite = false;

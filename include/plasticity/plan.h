@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "plasticity/gram_memory.h"
+
 namespace plasticity {
 
 struct Recipe;
@@ -23,10 +25,14 @@ struct PlanOptions {
     std::filesystem::path model;
     std::filesystem::path scores;
     std::optional<std::filesystem::path> statistics;
-    std::optional<std::string> device;             ///< exactly one of device, target_bytes and target_bpw
-    std::optional<std::uint64_t> target_bytes;     ///< of the whole file
-    std::optional<double> target_bits_per_weight;  ///< file bits divided by the output's parameters
-    std::int32_t context_length = 0;               ///< 0: 4096, or the model's own where shorter
+    /// Gram matrices that compress will have: policy optimal then measures types with error feedback. Takes about as
+    /// long as compress with them.
+    std::optional<std::filesystem::path> gram;
+    std::uint64_t gram_memory_bytes = kDefaultGramMemory;  ///< as compress will have it
+    std::optional<std::string> device;                     ///< exactly one of device, target_bytes and target_bpw
+    std::optional<std::uint64_t> target_bytes;             ///< of the whole file
+    std::optional<double> target_bits_per_weight;          ///< file bits divided by the output's parameters
+    std::int32_t context_length = 0;                       ///< 0: 4096, or the model's own where shorter
     std::string kv_type = "f16";
     std::string policy = "auto";  ///< optimal | tiers | auto: optimal where statistics hold curvature
     PruneRequest prune;

@@ -15,6 +15,8 @@ namespace {
 constexpr std::string_view kSuffix = ".gram";
 constexpr std::string_view kType = "gram";
 constexpr std::int64_t kMaxBlocks = 16;
+/// Channels of fewer neighbours than a super-block has weights are as good as independent.
+constexpr std::int64_t kLeastBlock = 256;
 /// Whole numbers beyond it are of no data set.
 constexpr std::int64_t kMostTokens = std::int64_t{1} << 53;
 
@@ -106,6 +108,13 @@ std::optional<std::int64_t> gram_block(std::int64_t width, std::int64_t max_bloc
     return std::nullopt;
 }
 
+std::optional<std::int64_t> block_within(std::int64_t block, std::uint64_t most_bytes,
+                                         const std::function<std::uint64_t(std::int64_t)>& bytes_of) {
+    for (std::int64_t parts = 1; parts == 1 || block / parts >= kLeastBlock; ++parts)
+        if (block % parts == 0 && bytes_of(block / parts) <= most_bytes) return block / parts;
+    return std::nullopt;
+}
+
 std::string gram_owner(std::string_view matrix_name) {
     std::optional<TensorId> id = parse_gguf_name(matrix_name);
     if (!id) return std::string(matrix_name);
@@ -119,6 +128,23 @@ GramFile::GramFile(const std::filesystem::path& path) : file_(path), header_(rea
 const GramInput* GramFile::find(std::string_view matrix_name) const {
     const auto found = std::ranges::find(header_.inputs, gram_owner(matrix_name), &GramInput::matrix);
     return found == header_.inputs.end() ? nullptr : &*found;
+}
+
+const GramInput* GramFile::find(const ModelTensor& matrix) const {
+    if (matrix.is_vector || matrix.n_matrices != 1) return nullptr;
+    const GramInput* input = find(gguf_name(matrix.id));
+    if (input != nullptr && input->width != matrix.cols)
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("{}: the Gram matrix of {} is of {} channels; expected {}. Is it another model's?",
+                                file_.file().path().string(), matrix.name, input->width, matrix.cols));
+    return input;
+}
+
+void GramFile::require_model(std::string_view sha256) const {
+    const std::string& seen = header_.model_sha256;
+    if (!seen.empty() && !sha256.empty() && seen != sha256)
+        throw Error(ErrorKind::kMalformed, fmt::format("{}: of a model with SHA-256 {}; expected {}, which was scored",
+                                                       file_.file().path().string(), seen, sha256));
 }
 
 GramBlock GramFile::read(const GramInput& input, std::int64_t first, std::int64_t side) const {

@@ -13,6 +13,7 @@
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
+#include "model/model.h"
 
 namespace plasticity {
 
@@ -57,6 +58,11 @@ inline constexpr std::int64_t kMaxGramBlock = 16384;
 /// would say little of the whole.
 std::optional<std::int64_t> gram_block(std::int64_t width, std::int64_t max_block = kMaxGramBlock);
 
+/// The widest block that divides `block` and takes at most `most_bytes`; nothing where it would say next to nothing.
+/// @param bytes_of  memory that working with a block of so many channels takes
+std::optional<std::int64_t> block_within(std::int64_t block, std::uint64_t most_bytes,
+                                         const std::function<std::uint64_t(std::int64_t)>& bytes_of);
+
 /// The matrix whose entry holds what `matrix_name` reads: "blk.0.attn_q.weight" of "blk.0.attn_v.weight". A name that
 /// shares with no other comes back as it is.
 std::string gram_owner(std::string_view matrix_name);
@@ -81,6 +87,12 @@ public:
     /// @param matrix_name  GGUF name, of whichever matrix reads the input
     /// @returns nullptr where the file does not know it
     const GramInput* find(std::string_view matrix_name) const;
+    /// Of what a matrix of the model reads; nullptr for vectors, for experts, and where the file does not know it.
+    /// @throws Error (kMalformed) when it is of another width
+    const GramInput* find(const ModelTensor& matrix) const;
+    /// @param sha256  of the weights that the matrices are to be of; empty: not known
+    /// @throws Error (kMalformed) when the file states another
+    void require_model(std::string_view sha256) const;
     /// Reads one square of `input.block` channels, or a part of one, beginning at channel `first`.
     /// @param side  first and first + side − 1 lie in the same of the file's blocks
     /// @throws Error (kMalformed naming the place of a value that is not finite, or of a negative square; kIo)
@@ -93,6 +105,12 @@ public:
 private:
     GgufReader file_;
     GramHeader header_;
+};
+
+/// Gram matrices, and the most memory that working with those of one input may take.
+struct GramSource {
+    const GramFile* file = nullptr;  ///< nullptr: none
+    std::uint64_t most_bytes = 0;
 };
 
 /// Writes such a file, one input after the other; it appears on finish().

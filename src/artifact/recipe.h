@@ -78,6 +78,7 @@ struct Recipe {
     std::string policy;                  ///< "tiers" or "optimal"
     std::string pruning;                 ///< what decided how many heads stay; empty where nothing had to be decided
     std::optional<double> predicted_kl;  ///< of the output from the base, nats per token; nothing under tiers
+    bool counts_on_feedback = false;     ///< types were chosen as error feedback will leave them
     std::int32_t context_length = 0;
     std::string kv_type = "f16";
     std::string output_architecture;  ///< "llama", "qwen3", "deci", …

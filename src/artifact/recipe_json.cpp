@@ -207,6 +207,7 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     read_text("kvType", recipe.kv_type);
     attempt(problems, [&] {
         if (reader.has("predictedKl")) recipe.predicted_kl = reader.number("predictedKl");
+        if (reader.has("countsOnErrorFeedback")) recipe.counts_on_feedback = reader.boolean("countsOnErrorFeedback");
         if (reader.has("pruning")) recipe.pruning = reader.text("pruning");
         if (reader.has("alignment")) recipe.alignment = reader.text("alignment");
     });
@@ -229,6 +230,7 @@ std::string recipe_to_json(const Recipe& recipe) {
     json["pipelineVersion"] = recipe.pipeline_version;
     json["policy"] = recipe.policy;
     if (recipe.predicted_kl) json["predictedKl"] = *recipe.predicted_kl;
+    if (recipe.counts_on_feedback) json["countsOnErrorFeedback"] = true;
     if (!recipe.pruning.empty()) json["pruning"] = recipe.pruning;
     if (!recipe.alignment.empty()) json["alignment"] = recipe.alignment;
     if (recipe.padding.any()) json["padding"] = padding_json(recipe.padding);

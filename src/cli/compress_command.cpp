@@ -30,6 +30,9 @@ Recipe recipe_for(const CompressCommand& command, Progress& progress) {
     PlanOptions options = command.arguments.resolve();
     options.model = command.options.model;
     options.statistics = command.options.statistics;
+    options.gram = command.options.gram;
+    options.gram_memory_bytes = command.options.gram_memory_bytes;
+    options.threads = command.common.threads;
     return plan(options, progress);
 }
 
@@ -93,9 +96,7 @@ void add_compress_command(CLI::App& program, CommandResult&) {
         "--gram", options.gram,
         "Gram matrices of score --gram: rounding errors are made good by later columns, and what stays of the "
         "attention outputs takes over what pruned heads did");
-    app->add_option("--gram-memory", command->gram_memory,
-                    "Most that work on one Gram matrix may take; wide inputs are taken apart to fit. Default: 704MiB")
-        ->needs(gram);
+    app->add_option("--gram-memory", command->gram_memory, kGramMemoryHelp)->needs(gram);
     app->add_flag("--dry-run", options.dry_run, "Say how large the file would be; write nothing");
     app->add_flag("!--no-tokenizer", options.with_tokenizer, "Leave the tokenizer out");
     add_plan_options(*app, command->arguments);

@@ -18,6 +18,7 @@ struct PlanCommand {
     CommonOptions common;
     PlanArguments arguments;
     std::filesystem::path output;
+    std::string gram_memory;
     bool explain = false;
 };
 
@@ -33,8 +34,10 @@ void run_plan(const PlanCommand& command) {
     const auto progress = command.common.progress();
     PlanOptions options = command.arguments.resolve();
     options.threads = command.common.threads;
+    if (!command.gram_memory.empty()) options.gram_memory_bytes = parse_bytes(command.gram_memory);
     require_outputs(
-        {.inputs = {options.model, options.scores, options.statistics.value_or("")}, .outputs = {command.output}},
+        {.inputs = {options.model, options.scores, options.statistics.value_or(""), options.gram.value_or("")},
+         .outputs = {command.output}},
         command.common.overwrite());
     const Recipe recipe = plan(options, *progress);
     if (!command.output.empty()) save_recipe(recipe, command.output, command.common.overwrite());
@@ -56,6 +59,10 @@ void add_plan_command(CLI::App& program, CommandResult&) {
     app->add_option("model", options.model, kModelHelp)->required();
     app->add_option("--scores", options.scores, "gate_gradients.json")->required();
     app->add_option("--stats", options.statistics, "Statistics of the same scoring run");
+    CLI::Option* gram = app->add_option("--gram", options.gram,
+                                        "Gram matrices that compress will have: types are then weighed as error "
+                                        "feedback will leave them. Takes about as long as compress");
+    app->add_option("--gram-memory", command->gram_memory, kGramMemoryHelp)->needs(gram);
     add_plan_options(*app, command->arguments);
     CLI::Option* output = app->add_option("-o,--output", command->output, "recipe.json to write");
     app->add_flag("--explain", command->explain, "Print the plan as a table");

@@ -1,9 +1,11 @@
 #include "cli/plan_options.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <charconv>
 
+#include "artifact/device.h"
 #include "core/error.h"
 #include "core/units.h"
 
@@ -50,6 +52,14 @@ PlanOptions PlanArguments::resolve() const {
         resolved.tensor_types.emplace_back(text.substr(0, split), text.substr(split + 1));
     }
     return resolved;
+}
+
+std::string PlanArguments::text() const {
+    const std::uint64_t device = options.device ? parse_device(*options.device).effective_bytes() : 0;
+    return fmt::format("{} {}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", options.device.value_or(""), device, target_size,
+                       options.target_bits_per_weight.value_or(0), options.context_length, options.kv_type,
+                       options.policy, prune, options.floor_type, fmt::join(tensor_types, " "), options.align,
+                       options.require_stock);
 }
 
 void add_plan_options(CLI::App& command, PlanArguments& arguments) {

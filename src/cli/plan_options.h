@@ -17,9 +17,15 @@ struct PlanArguments {
 
     /// Parsed and checked. @throws Error (kUsage)
     PlanOptions resolve() const;
+    /// All that resolve() reads, and what `--device auto` finds here: the same text gives the same plan of the same
+    /// scores.
+    std::string text() const;
 };
 
-/// Everything but MODEL and --scores.
+inline constexpr auto kGramMemoryHelp =
+    "Most that work on one Gram matrix may take; wide inputs are taken apart to fit. Default: 704MiB";
+
+/// Everything but MODEL, --scores, --stats and --gram.
 void add_plan_options(CLI::App& command, PlanArguments& arguments);
 
 /// "auto" | "off" | "kv-groups=N" | "heads=F". @throws Error (kUsage)

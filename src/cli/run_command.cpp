@@ -142,9 +142,9 @@ private:
         options.scores = scores();
         options.statistics = statistics();
         options.threads = command_.common.threads;
-        const Recipe planned = plan(options, *progress_);  // quick and deterministic: its text is its fingerprint
-        stage("plan", {recipe_to_json(planned)}, {recipe()},
-              [&] { save_recipe(planned, recipe(), Overwrite::kReplace); });
+        if (command_.with_gram) options.gram = gram();
+        stage("plan", {command_.arguments.text()}, {recipe()},
+              [&] { save_recipe(plan(options, *progress_), recipe(), Overwrite::kReplace); });
     }
 
     void compress_stage() {

@@ -49,11 +49,7 @@ std::optional<Statistics> load_optional_statistics(const CompressOptions& option
 std::optional<GramFile> open_optional_gram(const CompressOptions& options, const Recipe& recipe) {
     if (!options.gram) return std::nullopt;
     std::optional<GramFile> gram(*options.gram);
-    const std::string& seen = gram->header().model_sha256;
-    if (!seen.empty() && !recipe.base_model_sha256.empty() && seen != recipe.base_model_sha256)
-        throw Error(ErrorKind::kMalformed,
-                    fmt::format("{}: of a model with SHA-256 {}; expected {}, which the recipe is for",
-                                options.gram->string(), seen, recipe.base_model_sha256));
+    gram->require_model(recipe.base_model_sha256);
     return gram;
 }
 
@@ -124,6 +120,9 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
+    if (recipe.counts_on_feedback && !gram)
+        progress.note(
+            "types were planned as error feedback leaves them; expected --gram, without it others may be better");
     auto encoders = make_encoders(layout, recipe,
                                   {.statistics = statistics ? &*statistics : nullptr,
                                    .gram = {.file = gram ? &*gram : nullptr, .most_bytes = options.gram_memory_bytes}});

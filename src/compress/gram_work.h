@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -12,12 +11,6 @@
 #include "quant/feedback_factor.h"
 
 namespace plasticity {
-
-/// Gram matrices, and the most memory that compensation or error feedback of one input may take while it is made ready.
-struct GramSource {
-    const GramFile* file = nullptr;  ///< nullptr: none
-    std::uint64_t most_bytes = 0;
-};
 
 /// One thing that a matrix asks of its input's Gram matrix.
 struct GramUse {
@@ -53,10 +46,5 @@ struct GramWork {
 
 /// @throws Error (kMalformed, kIo), Interrupted
 GramWork work_on(const GramNeed& need, const GramFile& gram);
-
-/// The widest block that divides `block` and takes at most `most_bytes`; nothing where it would say next to nothing.
-/// @param bytes_of  memory that a block of so many channels takes
-std::optional<std::int64_t> block_within(std::int64_t block, std::uint64_t most_bytes,
-                                         const std::function<std::uint64_t(std::int64_t)>& bytes_of);
 
 }  // namespace plasticity

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <numeric>
 #include <span>
@@ -12,6 +13,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "plan/input_feedback.h"
 #include "plan/row_sample.h"
 #include "quant/block_quantizer.h"
 
@@ -25,6 +27,9 @@ std::vector<std::string> uses_of(const Model& model, const ModelTensor& matrix) 
     if (model.find({TensorRole::kOutput}) == nullptr) uses.push_back(matrix.name);
     return uses;
 }
+
+/// Factors for error feedback that may be in memory at a time, as long as one fits.
+constexpr std::uint64_t kFactorBytes = std::uint64_t{2} << 30;
 
 /// Sampled rows of one matrix in one use, and what an error in them costs.
 struct WeighedRows {
@@ -78,15 +83,76 @@ struct WeighedRows {
     double unit;                ///< nats per token of a weighed square
 };
 
-double damage_of(const WeighedRows& rows, const ModelTensor& matrix, ggml_type type, std::vector<float> importance) {
-    if (type == matrix.type) return 0;  // compress keeps the stored blocks
-    const std::size_t width = rows.padded_cols(type);
-    if (!importance.empty()) importance.resize(width, 0.0f);
-    const BlockQuantizer quantizer(type, static_cast<std::int64_t>(width), importance, matrix.name);
-    std::vector<std::byte> stored(rows.sample.rows.size() * quantizer.row_bytes());
-    std::vector<float> scratch;
-    quantizer.quantize(rows.padded(type, scratch), 0, stored);
-    return rows.damage(type, stored);
+/// One matrix, as compress would quantise it.
+struct Candidate {
+    const ModelTensor& matrix;
+    std::vector<float> importance;
+    InputFeedback& feedback;
+
+    /// @param is_lookup  the rows are not multiplied with, but looked up
+    double damage(const WeighedRows& rows, ggml_type type, bool is_lookup) const {
+        if (type == matrix.type) return 0;  // compress keeps the stored blocks
+        const std::size_t width = rows.padded_cols(type);
+        std::vector<float> padded_importance = importance;
+        if (!importance.empty()) padded_importance.resize(width, 0.0f);
+        const BlockQuantizer quantizer(type, static_cast<std::int64_t>(width), padded_importance, matrix.name);
+        std::vector<std::byte> stored(rows.sample.rows.size() * quantizer.row_bytes());
+        std::vector<float> scratch;
+        const std::span<const float> padded = rows.padded(type, scratch);
+        quantizer.quantize(padded, 0, stored);
+        const double plain = rows.damage(type, stored);
+        const auto with_feedback = feedback.of(type, static_cast<std::int64_t>(width));
+        if (!with_feedback) return plain;
+        const FeedbackOutcome outcome = with_feedback->improve(padded, stored);
+        if (is_lookup) return rows.damage(type, stored);
+        return outcome.error_before > 0
+                   ? plain * std::pow(outcome.error_after / outcome.error_before, kFeedbackTransfer)
+                   : plain;
+    }
+};
+
+/// Questions by what the matrices read: they share what error feedback needs of it.
+std::vector<std::vector<const DamageQuestion*>> by_input(const std::vector<DamageQuestion>& questions) {
+    std::vector<std::vector<const DamageQuestion*>> groups;
+    std::map<std::string, std::size_t> places;
+    for (const DamageQuestion& question : questions) {
+        const auto [place, is_new] = places.try_emplace(gram_owner(question.matrix->name), groups.size());
+        if (is_new) groups.emplace_back();
+        groups[place->second].push_back(&question);
+    }
+    return groups;
+}
+
+const GramInput* input_of(const ModelTensor& matrix, const GramSource& gram) {
+    return gram.file == nullptr ? nullptr : gram.file->find(matrix);
+}
+
+/// Fewer where the factors of all would take too much memory.
+int worker_count(const std::vector<DamageQuestion>& questions, const DamageOptions& options) {
+    std::uint64_t largest = 0;
+    for (const DamageQuestion& question : questions)
+        if (const GramInput* input = input_of(*question.matrix, options.gram))
+            largest = std::max(largest, InputFeedback::building_bytes(options.gram, *input));
+    const int threads = options.threads > 0 ? options.threads : default_thread_count();
+    if (largest == 0) return threads;
+    return static_cast<int>(std::clamp<std::uint64_t>(kFactorBytes / largest, 1, static_cast<std::uint64_t>(threads)));
+}
+
+/// In every use of the matrix. @returns nats per token of each type
+std::map<ggml_type, double> damages_of(const Model& model, const Statistics& statistics, const DamageQuestion& question,
+                                       std::size_t n_rows, InputFeedback& feedback) {
+    const Candidate candidate{*question.matrix, channel_importance(statistics, *question.matrix), feedback};
+    std::map<ggml_type, double> damages;
+    for (const std::string& use : uses_of(model, *question.matrix)) {
+        const CurvatureStatistics* curvature = statistics.find_curvature(use);
+        if (curvature == nullptr) throw Error(ErrorKind::kInternal, fmt::format("plan: no curvature of {}", use));
+        const WeighedRows rows(model, *question.matrix, *curvature, n_rows);
+        for (const ggml_type type : question.types) {
+            throw_if_interrupted();
+            damages[type] += candidate.damage(rows, type, use != question.matrix->name);
+        }
+    }
+    return damages;
 }
 
 }  // namespace
@@ -117,23 +183,15 @@ DamageTable measure_damage(const Model& model, const Statistics& statistics,
     DamageTable table;
     std::mutex mutex;
     progress.begin("measure damage", questions.size(), "matrices");
-    const int threads = options.threads > 0 ? options.threads : default_thread_count();
-    parallel_for(threads, questions.size(), [&](std::size_t index) {
-        const DamageQuestion& question = questions[index];
-        const std::vector<float> importance = channel_importance(statistics, *question.matrix);
-        std::map<ggml_type, double> damages;
-        for (const std::string& use : uses_of(model, *question.matrix)) {
-            const CurvatureStatistics* curvature = statistics.find_curvature(use);
-            if (curvature == nullptr) throw Error(ErrorKind::kInternal, fmt::format("plan: no curvature of {}", use));
-            const WeighedRows rows(model, *question.matrix, *curvature, options.rows);
-            for (const ggml_type type : question.types) {
-                throw_if_interrupted();
-                damages[type] += damage_of(rows, *question.matrix, type, importance);
-            }
+    const auto groups = by_input(questions);
+    parallel_for(worker_count(questions, options), groups.size(), [&](std::size_t index) {
+        InputFeedback feedback(options.gram, input_of(*groups[index].front()->matrix, options.gram));
+        for (const DamageQuestion* question : groups[index]) {
+            const auto damages = damages_of(model, statistics, *question, options.rows, feedback);
+            const std::scoped_lock lock(mutex);
+            for (const auto& [type, damage] : damages) table.set(question->matrix->name, type, damage);
+            progress.advance(1, question->matrix->name);
         }
-        const std::scoped_lock lock(mutex);
-        for (const auto& [type, damage] : damages) table.set(question.matrix->name, type, damage);
-        progress.advance(1, question.matrix->name);
     });
     progress.end();
     return table;

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "artifact/gate_gradients.h"
+#include "artifact/gram.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
 #include "core/error.h"
@@ -24,6 +25,14 @@ std::optional<Statistics> load_optional_statistics(const PlanOptions& options, c
     Statistics statistics = load_statistics(*options.statistics, model.architecture());
     require_statistics_fit(statistics, model, options.statistics->string());
     return statistics;
+}
+
+/// @throws Error (kMalformed) when they are of another model than the one that was scored
+std::optional<GramFile> open_optional_gram(const PlanOptions& options, const GateGradients& scores) {
+    if (!options.gram) return std::nullopt;
+    std::optional<GramFile> gram(*options.gram);
+    gram->require_model(scores.provenance.model_sha256);
+    return gram;
 }
 
 /// Policy `auto` is `optimal` where the statistics hold what that needs, and `tiers` elsewhere.
@@ -67,13 +76,16 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     require_scores_fit(scores, model->architecture(), options.scores.string());
     const auto statistics = load_optional_statistics(options, *model);
 
+    const auto gram = open_optional_gram(options, scores);
     std::optional<MeasuredDamage> damage;
-    if (is_optimal(goal, *model, statistics, progress))
-        damage = {.types = measure_damage(
-                      *model, *statistics,
-                      damage_questions(*model, goal, padding_candidates(model->architecture(), goal.align)),
-                      {.threads = options.threads}, progress),
-                  .heads = head_damage(*model, *statistics)};
+    if (is_optimal(goal, *model, statistics, progress)) {
+        const auto questions = damage_questions(*model, goal, padding_candidates(model->architecture(), goal.align));
+        const GramSource source{.file = gram ? &*gram : nullptr, .most_bytes = options.gram_memory_bytes};
+        damage = {.types = measure_damage(*model, *statistics, questions, {.threads = options.threads, .gram = source},
+                                          progress),
+                  .heads = head_damage(*model, *statistics),
+                  .with_error_feedback = gram.has_value()};
+    }
     progress.begin("plan", 0, "");
     PruneRequest prune = goal.prune;
     if (damage && prune.kind == PruneRequest::Kind::kAuto) prune.kind = PruneRequest::Kind::kOff;  // fit() decides

@@ -43,6 +43,7 @@ std::vector<std::pair<std::string, std::string>> statements_of(const Recipe& rec
             {"pruning", recipe.pruning},
             {"padding", padding_text(recipe.padding)},
             {"alignment", recipe.alignment},
+            {"error feedback", recipe.counts_on_feedback ? "counted on" : ""},
             {"predicted KL", recipe.predicted_kl ? fmt::format("{:.4g} nats per token", *recipe.predicted_kl) : ""},
             {"context", fmt::format("{} tokens", recipe.context_length)},
             {"KV cache type", recipe.kv_type},

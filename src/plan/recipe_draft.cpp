@@ -143,7 +143,10 @@ Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::
 
 Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
     Recipe recipe;
-    if (inputs.damage != nullptr) recipe.predicted_kl = predicted_kl(*inputs.damage, heads, choices);
+    if (inputs.damage != nullptr) {
+        recipe.predicted_kl = predicted_kl(*inputs.damage, heads, choices);
+        recipe.counts_on_feedback = inputs.damage->with_error_feedback;
+    }
     recipe.topology = topology_of(inputs, heads, recipe.predicted_kl);
     recipe.tensor_quant_map = assignments_of(choices, heads);
     recipe.device = inputs.goal.device;

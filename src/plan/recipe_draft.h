@@ -16,6 +16,7 @@ namespace plasticity {
 struct MeasuredDamage {
     DamageTable types;
     std::vector<std::vector<double>> heads;  ///< [layer][query head] of removing it
+    bool with_error_feedback = false;        ///< types were measured so
 
     /// Of all heads that `heads` has removed. Heads are taken one by one: that they compensate or depend on one another
     /// is not seen.

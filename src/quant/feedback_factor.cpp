@@ -89,6 +89,14 @@ std::uint64_t FeedbackFactor::building_bytes(std::int64_t width, std::int64_t bl
     return static_cast<std::uint64_t>(width / block - 1) * square / 2 + square + square / 2;
 }
 
+std::optional<std::int64_t> FeedbackFactor::block_for(const GramInput& input, std::int64_t columns,
+                                                      std::uint64_t most_bytes) {
+    // Zero columns widen what is held of a block, but not the block.
+    const double share = std::min(1.0, static_cast<double>(input.width) / static_cast<double>(columns));
+    const auto bytes = static_cast<std::uint64_t>(share * share * static_cast<double>(most_bytes));
+    return block_within(input.block, bytes, [&](std::int64_t block) { return building_bytes(input.width, block); });
+}
+
 FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping) {
     const std::vector<Channels> channels = channels_by_block(gram, kept);
     for (std::size_t block = 0; block < channels.size(); ++block)

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -45,6 +46,11 @@ public:
 
     /// The most memory that making one takes, all channels of `width` kept, in blocks of `block`.
     static std::uint64_t building_bytes(std::int64_t width, std::int64_t block);
+
+    /// The channels of an input that are worked on together within `most_bytes` (block_within).
+    /// @param columns  of the rows, zero ones with them
+    static std::optional<std::int64_t> block_for(const GramInput& input, std::int64_t columns,
+                                                 std::uint64_t most_bytes);
 
     std::size_t columns() const { return weights_.size(); }
     std::span<const Panel> panels() const { return panels_; }

@@ -53,6 +53,33 @@ TEST(Gram, ReadsBackWhatItWroteAsSymmetricSquares) {
     file.require_unchanged();
 }
 
+TEST(Gram, BlocksAreTheWidestThatMemoryAllows) {
+    const auto square = [](std::int64_t block) { return static_cast<std::uint64_t>(block * block); };
+    EXPECT_EQ(block_within(8192, 8192 * 8192, square), 8192);
+    EXPECT_EQ(block_within(8192, 8192 * 8192 - 1, square), 4096);
+    EXPECT_EQ(block_within(9216, 4000 * 4000, square), 3072);  // halves are too wide, thirds are not
+    EXPECT_EQ(block_within(1024, 256 * 256, square), 256);
+    EXPECT_EQ(block_within(1024, 256 * 256 - 1, square), std::nullopt);
+    EXPECT_EQ(block_within(64, 64 * 64, square), 64);  // the file's own block may be any
+    EXPECT_EQ(block_within(64, 64 * 64 - 1, square), std::nullopt);
+}
+
+TEST(Gram, KnowsTheModelThatItIsOf) {
+    const TempDir dir;
+    write_sample(dir / "g.gguf");
+    const GramFile file(dir / "g.gguf");
+    file.require_model("ab");
+    file.require_model("");
+    test::expect_error(ErrorKind::kMalformed, {"ab", "cd"}, [&] { file.require_model("cd"); });
+    ModelTensor value{.id = {TensorRole::kValue, 0}, .name = "blk.0.attn_v.weight", .rows = 5, .cols = 3};
+    ASSERT_NE(file.find(value), nullptr);
+    EXPECT_EQ(file.find(value)->matrix, "blk.0.attn_q.weight");
+    value.cols = 4;
+    test::expect_error(ErrorKind::kMalformed, {"attn_v", "3", "4"}, [&] { (void)file.find(value); });
+    value.id.layer = 1;
+    EXPECT_EQ(file.find(value), nullptr);
+}
+
 TEST(Gram, ReadsAPartOfABlockByItself) {
     const TempDir dir;
     GramHeader header = sample_header();

@@ -31,6 +31,7 @@ Recipe sample() {
     recipe.context_length = 4096;
     recipe.output_architecture = "deci";
     recipe.stock_reason = "per-layer heads";
+    recipe.counts_on_feedback = true;
     return recipe;
 }
 

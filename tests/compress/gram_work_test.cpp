@@ -9,22 +9,11 @@
 namespace plasticity {
 namespace {
 
-TEST(GramWork, BlocksAreTheWidestThatMemoryAllows) {
-    const auto square = [](std::int64_t block) { return static_cast<std::uint64_t>(block * block); };
-    EXPECT_EQ(block_within(8192, 8192 * 8192, square), 8192);
-    EXPECT_EQ(block_within(8192, 8192 * 8192 - 1, square), 4096);
-    EXPECT_EQ(block_within(9216, 4000 * 4000, square), 3072);  // halves are too wide, thirds are not
-    EXPECT_EQ(block_within(1024, 256 * 256, square), 256);
-    EXPECT_EQ(block_within(1024, 256 * 256 - 1, square), std::nullopt);
-    EXPECT_EQ(block_within(64, 64 * 64, square), 64);  // the file's own block may be any
-    EXPECT_EQ(block_within(64, 64 * 64 - 1, square), std::nullopt);
-}
-
 /// Sizes that models have, within the default of compress: what docs/pipeline.md says of them.
 TEST(GramWork, LargeModelsFitTheDefault) {
     const std::uint64_t most = std::uint64_t{704} << 20;
     const auto feedback = [&](std::int64_t width, std::int64_t block) {
-        return block_within(block, most, [&](std::int64_t b) { return FeedbackFactor::building_bytes(width, b); });
+        return FeedbackFactor::block_for({.matrix = "", .width = width, .block = block}, width, most);
     };
     EXPECT_EQ(feedback(8192, 8192), 8192);    // the residual stream of a 70B
     EXPECT_EQ(feedback(28672, 14336), 7168);  // its feed-forward part

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "plan/curvature_support.h"
 #include "quant/block_quantizer.h"
+#include "support/tiny_gram.h"
 
 namespace plasticity {
 namespace {
@@ -101,6 +102,56 @@ TEST_F(Damage, DoesNotDependOnThreads) {
     for (const DamageQuestion& question : questions)
         for (const ggml_type type : question.types)
             EXPECT_EQ(one.of(question.matrix->name, type), four.of(question.matrix->name, type));
+}
+
+/// Error feedback makes good for the inputs of layer 0's down and of the output matrix, which is the embedding.
+class DamageWithFeedback : public Damage {
+protected:
+    DamageWithFeedback() {
+        test::write_tiny_gram(dir_ / "gram.gguf", {{"blk.0.ffn_down.weight", 256}, {"token_embd.weight", 64}});
+        gram_.emplace(dir_ / "gram.gguf");
+    }
+
+    double with_feedback(const ModelTensor& tensor, ggml_type type, int threads = 0) const {
+        return measured(tensor, type, {.threads = threads, .gram = {&*gram_, std::uint64_t{1} << 30}});
+    }
+
+    std::optional<GramFile> gram_;
+};
+
+TEST_F(DamageWithFeedback, IsLessWhereTheTypeAndTheInputHaveIt) {
+    const ModelTensor& down = matrix({TensorRole::kDown, 0});
+    for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_IQ4_XS}) {
+        EXPECT_LT(with_feedback(down, type), 0.95 * measured(down, type)) << ggml_type_name(type);
+        EXPECT_GT(with_feedback(down, type), 0.1 * measured(down, type)) << ggml_type_name(type);
+    }
+    EXPECT_EQ(with_feedback(down, GGML_TYPE_IQ3_S), measured(down, GGML_TYPE_IQ3_S)) << "codes are points of a grid";
+    const ModelTensor& other = matrix({TensorRole::kDown, 1});
+    EXPECT_EQ(with_feedback(other, GGML_TYPE_Q4_0), measured(other, GGML_TYPE_Q4_0)) << "the file does not know it";
+}
+
+TEST_F(DamageWithFeedback, CountsZerosBehindShortRows) {
+    test::write_tiny_gram(dir_ / "gate.gguf", {{"blk.0.ffn_gate.weight", 64}});
+    gram_.emplace(dir_ / "gate.gguf");
+    const ModelTensor& gate = matrix({TensorRole::kGate, 0});
+    EXPECT_LT(with_feedback(gate, GGML_TYPE_Q4_K), 0.95 * measured(gate, GGML_TYPE_Q4_K));
+}
+
+/// What a row is looked up for bears all the errors.
+TEST_F(DamageWithFeedback, OfATiedEmbeddingGainsOnlyAsTheOutputMatrix) {
+    const ModelTensor& embedding = matrix({TensorRole::kTokenEmbedding});
+    const double lookup = exact(embedding, GGML_TYPE_Q4_0, lookup_key(embedding.name));
+    EXPECT_GT(with_feedback(embedding, GGML_TYPE_Q4_0), lookup);
+}
+
+TEST_F(DamageWithFeedback, DoesNotDependOnThreads) {
+    const ModelTensor& down = matrix({TensorRole::kDown, 0});
+    EXPECT_EQ(with_feedback(down, GGML_TYPE_Q4_0, 1), with_feedback(down, GGML_TYPE_Q4_0, 4));
+}
+
+TEST_F(DamageWithFeedback, GoesWithoutWhereMemoryAllowsNone) {
+    const ModelTensor& down = matrix({TensorRole::kDown, 0});
+    EXPECT_EQ(measured(down, GGML_TYPE_Q4_0, {.gram = {&*gram_, 1024}}), measured(down, GGML_TYPE_Q4_0));
 }
 
 TEST_F(Damage, NeedsTheCurvatureOfEveryUse) {

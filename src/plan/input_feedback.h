@@ -1,0 +1,37 @@
+#pragma once
+
+#include <ggml.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "artifact/gram.h"
+#include "quant/error_feedback.h"
+
+namespace plasticity {
+
+/// Error feedback as compress gives it to the matrices that read one input.
+class InputFeedback {
+public:
+    /// @param input  of gram's file, or nullptr: no type has feedback
+    InputFeedback(const GramSource& gram, const GramInput* input) : gram_(gram), input_(input) {}
+
+    /// @param columns  of the rows, a multiple of the type's block; those behind the input's width are zero
+    /// @returns nothing where the type, or a width that memory does not allow, goes without
+    /// @throws Error (kMalformed, kIo)
+    std::optional<ErrorFeedback> of(ggml_type type, std::int64_t columns);
+
+    /// The most memory that it takes at a time.
+    static std::uint64_t building_bytes(const GramSource& gram, const GramInput& input);
+
+private:
+    std::shared_ptr<const FeedbackFactor> factor(std::int64_t columns);
+
+    GramSource gram_;
+    const GramInput* input_;
+    std::map<std::int64_t, std::shared_ptr<const FeedbackFactor>> factors_;  ///< by columns; nullptr: not possible
+};
+
+}  // namespace plasticity
