@@ -138,9 +138,24 @@ void select_heads(OutputTensor& tensor, const HeadSelection& heads) {
     if (id.role == TensorRole::kAttentionOutput && !id.is_bias) tensor.cols = heads.output_columns();
 }
 
-/// Zeros behind a dimension of the weight. @param length  of the source @param padded  as wanted, at least as much
+/// Rows of gate and up, columns of down.
+void select_channels(OutputTensor& tensor, const FeedForwardTopology& feed_forward) {
+    const TensorId& id = tensor.source->id;
+    if (id.role == TensorRole::kGate || id.role == TensorRole::kUp)
+        (tensor.source->is_vector ? tensor.cols : tensor.rows) = feed_forward.indices();
+    if (id.role == TensorRole::kDown && !id.is_bias) tensor.cols = feed_forward.indices();
+}
+
+void select_kept(OutputTensor& tensor, const Architecture& base, const Architecture& output, const Recipe& recipe) {
+    if (tensor.source->id.layer < 0) return;
+    const LayerTopology& topology = recipe.topology.layers[static_cast<std::size_t>(tensor.source->id.layer)];
+    select_heads(tensor, {base, output, topology});
+    if (topology.feed_forward) select_channels(tensor, *topology.feed_forward);
+}
+
+/// Zeros behind a dimension of the weight. @param length  of the source @param padded  as wanted, at least what is kept
 void pad_end(std::vector<std::int64_t>& indices, std::int64_t length, std::int64_t padded) {
-    if (padded == length) return;
+    if (padded == (indices.empty() ? length : std::ssize(indices))) return;
     if (indices.empty()) indices = everything(length);
     indices.resize(static_cast<std::size_t>(padded), kZeros);
 }
@@ -149,8 +164,9 @@ void pad_end(std::vector<std::int64_t>& indices, std::int64_t length, std::int64
 void pad(OutputTensor& tensor, const Padding& padding) {
     const ModelTensor& source = *tensor.source;
     const auto pad_axis = [&](PaddedAxis axis, std::vector<std::int64_t>& indices, std::int64_t length) {
+        const std::int64_t kept = indices.empty() ? length : std::ssize(indices);
         if (axis == PaddedAxis::kWidth || axis == PaddedAxis::kFeedForward)
-            pad_end(indices, length, padded_length(padding, axis, length, 0));
+            pad_end(indices, length, padded_length(padding, axis, kept, 0));
     };
     const PaddedAxes axes = padded_axes(source.id);
     pad_axis(axes.rows, tensor.rows, source.rows);
@@ -234,8 +250,8 @@ void add_general(const Model& model, const OutputLayout& layout, GgufMetadata& m
     if (quantised) metadata.set("general.quantization_version", std::uint32_t{GGML_QNT_VERSION});
 }
 
-void add_continuum(const Recipe& recipe, GgufMetadata& metadata) {
-    std::vector<std::int32_t> heads, kv_heads;
+void add_continuum(const Recipe& recipe, const Architecture& base, GgufMetadata& metadata) {
+    std::vector<std::int32_t> heads, kv_heads, widths;
     std::vector<float> scores;
     for (const LayerTopology& layer : recipe.topology.layers) {
         heads.push_back(layer.num_heads);
@@ -249,6 +265,9 @@ void add_continuum(const Recipe& recipe, GgufMetadata& metadata) {
     metadata.set("continuum.per_layer_head_counts", GgufArray(std::move(heads)));
     metadata.set("continuum.per_layer_kv_head_counts", GgufArray(std::move(kv_heads)));
     metadata.set("continuum.utilization_scores", GgufArray(std::move(scores)));
+    if (!recipe.prunes_feed_forward()) return;
+    for (const LayerGeometry& layer : kept_architecture(recipe, base).layers) widths.push_back(layer.n_ff);
+    metadata.set("continuum.per_layer_feed_forward_lengths", GgufArray(std::move(widths)));
 }
 
 }  // namespace
@@ -269,9 +288,7 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
     for (const ModelTensor* source : ordered_sources(model, recipe)) {
         OutputTensor tensor;
         tensor.source = source;
-        if (source->id.layer >= 0)
-            select_heads(tensor, {model.architecture(), layout.architecture,
-                                  recipe.topology.layers[static_cast<std::size_t>(source->id.layer)]});
+        select_kept(tensor, model.architecture(), layout.architecture, recipe);
         pad(tensor, recipe.padding);
         tensor.spec = spec_of(tensor, recipe);
         check_blocks(tensor.spec, problems);
@@ -284,7 +301,7 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
     write_architecture(layout.architecture, layout.file.metadata);
     if (options.with_tokenizer)
         for (const auto& [key, value] : model.tokenizer().entries()) layout.file.metadata.set(key, value);
-    add_continuum(recipe, layout.file.metadata);
+    add_continuum(recipe, model.architecture(), layout.file.metadata);
     state_sources(layout, std::vector(model.files().size(), std::string(kSha256Digits, '0')));
     for (const OutputTensor& tensor : layout.tensors) layout.file.tensors.push_back(tensor.spec);
     return layout;

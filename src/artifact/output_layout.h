@@ -39,11 +39,12 @@ struct OutputOptions {
 };
 
 /// Lays the output out in the form that stock llama.cpp takes (model/stock_form.h): the model's own architecture, or
-/// `deci` where head counts differ between layers (query and key rows then move to the NORM layout). Padding is zeros
-/// behind what there is, for heads behind those of each KV group.
-/// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
+/// `deci` where head counts or feed-forward widths differ between layers (query and key rows then move to the NORM
+/// layout). Padding is zeros behind what there is, for heads behind those of each KV group. Metadata: general.*,
+/// <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
 /// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
-/// `continuum.utilization_scores` (float32 array, layers × base heads, row-major), `continuum.source_sha256` (strings,
+/// `continuum.utilization_scores` (float32 array, layers × base heads, row-major), where feed-forward channels go
+/// `continuum.per_layer_feed_forward_lengths` (int32 array, before padding), `continuum.source_sha256` (strings,
 /// one for each of the model's files: zeros until state_sources() fills them in, so that the size is right before).
 /// @throws Error (kMalformed) when the recipe does not fit the model, or a type's blocks do not fit a row
 OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options);

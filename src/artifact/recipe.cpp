@@ -63,6 +63,20 @@ void check_layer(const LayerTopology& topology, const LayerGeometry& base, std::
         report("KV heads keep different numbers of query heads; attention needs the same number for each");
 }
 
+void check_feed_forward(const LayerTopology& topology, const Architecture& base, std::size_t index,
+                        ProblemList& problems) {
+    if (!topology.feed_forward) return;
+    const auto report = [&](const std::string& what) {
+        problems.add(fmt::format("topology, layer {}: feedForward: {}", index, what));
+    };
+    const std::int32_t width = base.layers[index].n_ff;
+    if (base.experts.count > 0) report("the model is a mixture of experts, whose channels are not pruned");
+    if (topology.feed_forward->original_channels != width)
+        report(fmt::format("is of {} channels; the model's layer has {}", topology.feed_forward->original_channels,
+                           width));
+    if (const std::string problem = problem_of(*topology.feed_forward); !problem.empty()) report(problem);
+}
+
 void check_assignments(const Recipe& recipe, const Architecture& architecture, ProblemList& problems) {
     const auto require = [&](const TensorId& id) {
         if (!recipe.assignment_for(hf_name(id)))
@@ -87,9 +101,15 @@ const QuantAssignment* Recipe::assignment_for(std::string_view hf_name) const {
 }
 
 bool Recipe::prunes() const {
-    return std::any_of(topology.layers.begin(), topology.layers.end(), [](const LayerTopology& layer) {
-        return static_cast<std::size_t>(layer.num_heads) < layer.head_scores.size();
-    });
+    return prunes_feed_forward() ||
+           std::any_of(topology.layers.begin(), topology.layers.end(), [](const LayerTopology& layer) {
+               return static_cast<std::size_t>(layer.num_heads) < layer.head_scores.size();
+           });
+}
+
+bool Recipe::prunes_feed_forward() const {
+    return std::ranges::any_of(topology.layers,
+                               [](const LayerTopology& layer) { return layer.feed_forward.has_value(); });
 }
 
 bool glob_matches(std::string_view glob, std::string_view name) {
@@ -118,6 +138,8 @@ Architecture kept_architecture(const Recipe& recipe, const Architecture& base) {
     for (std::size_t layer = 0; layer < kept.layers.size(); ++layer) {
         kept.layers[layer].n_head = recipe.topology.layers[layer].num_heads;
         kept.layers[layer].n_head_kv = recipe.topology.layers[layer].num_kv_heads;
+        if (const auto& feed_forward = recipe.topology.layers[layer].feed_forward)
+            kept.layers[layer].n_ff = feed_forward->n_retained();
     }
     return kept;
 }
@@ -133,6 +155,7 @@ void require_recipe_fits(const Recipe& recipe, const Architecture& architecture,
     std::int32_t heads = 0, kv_heads = 0;
     for (std::size_t i = 0; i < layers.size(); ++i) {
         check_layer(layers[i], architecture.layers[i], i, problems);
+        check_feed_forward(layers[i], architecture, i, problems);
         heads = std::max(heads, architecture.layers[i].n_head);
         kv_heads = std::max(kv_heads, architecture.layers[i].n_head_kv);
     }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "artifact/device.h"
+#include "artifact/feed_forward_topology.h"
 #include "artifact/padding.h"
 #include "io/atomic_file.h"
 #include "model/architecture.h"
@@ -17,14 +18,15 @@
 
 namespace plasticity {
 
-/// What stays of one block's attention. Indices are the base model's.
+/// What stays of one block. Indices are the base model's.
 struct LayerTopology {
     std::int32_t layer_index = 0;
-    std::int32_t num_heads = 0;                          ///< retained query heads
-    std::int32_t num_kv_heads = 0;                       ///< retained KV groups
-    std::vector<std::int32_t> retained_head_indices;     ///< ascending
-    std::vector<std::int32_t> retained_kv_head_indices;  ///< ascending
-    std::vector<double> head_scores;                     ///< of every query head of the base
+    std::int32_t num_heads = 0;                            ///< retained query heads
+    std::int32_t num_kv_heads = 0;                         ///< retained KV groups
+    std::vector<std::int32_t> retained_head_indices;       ///< ascending
+    std::vector<std::int32_t> retained_kv_head_indices;    ///< ascending
+    std::vector<double> head_scores;                       ///< of every query head of the base
+    std::optional<FeedForwardTopology> feed_forward = {};  ///< nothing: all channels of the feed-forward part stay
     bool operator==(const LayerTopology&) const = default;
 };
 
@@ -88,7 +90,8 @@ struct Recipe {
 
     /// @returns nullptr when no pattern matches
     const QuantAssignment* assignment_for(std::string_view hf_name) const;
-    bool prunes() const;  ///< some layer keeps fewer heads than the base has
+    bool prunes() const;               ///< some layer keeps fewer heads or channels than the base has
+    bool prunes_feed_forward() const;  ///< channels
 };
 
 /// True when `name` matches `glob` whole.
@@ -107,8 +110,8 @@ Recipe load_recipe(const std::filesystem::path& path);
 Architecture kept_architecture(const Recipe& recipe, const Architecture& base);
 
 /// The recipe is for this model: layer and head counts agree, its padding can be had (check_padding), every matrix has
-/// an assignment, and each layer's retained query heads are spread evenly over its retained KV groups (attention maps
-/// query head h to KV group h / (heads / groups)).
+/// an assignment, each layer's retained query heads are spread evenly over its retained KV groups (attention maps
+/// query head h to KV group h / (heads / groups)), and lists of feed-forward channels are of the layer's own width.
 /// @throws Error (kMalformed) with every problem found
 void require_recipe_fits(const Recipe& recipe, const Architecture& architecture, std::string_view where);
 

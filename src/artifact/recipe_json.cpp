@@ -23,6 +23,19 @@ constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
 constexpr double kGb = 1e9;
 
+/// Ranges as one flat list, first and last by turns: a block has hundreds of them.
+Json feed_forward_json(const FeedForwardTopology& feed_forward) {
+    Json json;
+    json["numChannels"] = feed_forward.n_retained();
+    json["originalNumChannels"] = feed_forward.original_channels;
+    json["retainedRanges"] = Json::array();
+    for (const ChannelRange& range : feed_forward.retained) {
+        json["retainedRanges"].push_back(range.first);
+        json["retainedRanges"].push_back(range.last);
+    }
+    return json;
+}
+
 Json topology_json(const Topology& topology) {
     Json json;
     json["baseModel"] = topology.base_model;
@@ -40,6 +53,7 @@ Json topology_json(const Topology& topology) {
         item["retainedHeadIndices"] = layer.retained_head_indices;
         item["retainedKvHeadIndices"] = layer.retained_kv_head_indices;
         item["headScores"] = layer.head_scores;
+        if (layer.feed_forward) item["feedForward"] = feed_forward_json(*layer.feed_forward);
         json["layers"].push_back(std::move(item));
     }
     return json;
@@ -131,6 +145,22 @@ void require_ascending(const ObjectReader& reader, std::string_view key, const s
             reader.fail(key, fmt::format("has {} after {}; expected ascending indices", indices[i], indices[i - 1]));
 }
 
+FeedForwardTopology read_feed_forward(const Parsed& json, const std::string& where) {
+    ObjectReader reader(json, where + ": feedForward");
+    FeedForwardTopology feed_forward;
+    const std::int64_t n_retained = reader.integer("numChannels", 1, kMaxInt);
+    feed_forward.original_channels = static_cast<std::int32_t>(reader.integer("originalNumChannels", 1, kMaxInt));
+    const std::vector<std::int32_t> ends = reader.integers("retainedRanges", 0);
+    if (ends.size() % 2 != 0)
+        reader.fail("retainedRanges", fmt::format("has {} numbers; expected first and last by turns", ends.size()));
+    for (std::size_t i = 0; i < ends.size(); i += 2) feed_forward.retained.push_back({ends[i], ends[i + 1]});
+    if (const std::string problem = problem_of(feed_forward); !problem.empty()) reader.fail("retainedRanges", problem);
+    if (feed_forward.n_retained() != n_retained)
+        reader.fail("numChannels", fmt::format("is {}; retainedRanges hold {}", n_retained, feed_forward.n_retained()));
+    reader.finish();
+    return feed_forward;
+}
+
 LayerTopology read_layer(const Parsed& json, const std::string& where) {
     ObjectReader reader(json, where);
     LayerTopology layer;
@@ -140,6 +170,7 @@ LayerTopology read_layer(const Parsed& json, const std::string& where) {
     layer.retained_head_indices = reader.integers("retainedHeadIndices", 0);
     layer.retained_kv_head_indices = reader.integers("retainedKvHeadIndices", 0);
     layer.head_scores = reader.numbers("headScores");
+    if (reader.has("feedForward")) layer.feed_forward = read_feed_forward(reader.value("feedForward"), where);
     require_ascending(reader, "retainedHeadIndices", layer.retained_head_indices);
     require_ascending(reader, "retainedKvHeadIndices", layer.retained_kv_head_indices);
     for (const double score : layer.head_scores)

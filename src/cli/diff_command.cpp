@@ -28,7 +28,9 @@ nlohmann::ordered_json diff_json(const RecipeDiff& difference) {
                           {"heads_only_in_a", layer.heads_only_in_a},
                           {"heads_only_in_b", layer.heads_only_in_b},
                           {"kv_heads_only_in_a", layer.kv_heads_only_in_a},
-                          {"kv_heads_only_in_b", layer.kv_heads_only_in_b}});
+                          {"kv_heads_only_in_b", layer.kv_heads_only_in_b},
+                          {"feed_forward_channels_only_in_a", layer.n_channels_only_in_a},
+                          {"feed_forward_channels_only_in_b", layer.n_channels_only_in_b}});
     for (const TypeDiff& type : difference.types)
         types.push_back({{"matrix", type.matrix}, {"a", type_json(type.a)}, {"b", type_json(type.b)}});
     return {{"same", difference.empty()}, {"statements", statements}, {"layers", layers}, {"types", types}};

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "model/family.h"
 
 namespace plasticity {
@@ -9,7 +11,7 @@ namespace {
 
 constexpr std::string_view kPerLayerForm = "deci";
 
-/// The stock loader of the family takes these head counts.
+/// The stock loader of the family takes this geometry.
 bool own_form_carries(const Family& family, const Architecture& output) {
     if (family.per_layer_counts) return true;
     const LayerGeometry& layer = output.layers.front();
@@ -19,6 +21,18 @@ bool own_form_carries(const Family& family, const Architecture& output) {
 
 bool same_geometry(const Architecture& a, const Architecture& b) {
     return a.layers == b.layers;
+}
+
+bool same_heads(const Architecture& a, const Architecture& b) {
+    return std::ranges::equal(a.layers, b.layers, [](const LayerGeometry& one, const LayerGeometry& other) {
+        return one.n_head == other.n_head && one.n_head_kv == other.n_head_kv;
+    });
+}
+
+bool same_widths(const Architecture& architecture) {
+    return std::ranges::all_of(architecture.layers, [&](const LayerGeometry& layer) {
+        return layer.n_ff == architecture.layers.front().n_ff;
+    });
 }
 
 }  // namespace
@@ -40,7 +54,8 @@ StockForm stock_form(const Architecture& base, const Architecture& output) {
     if (own_form_carries(family, output)) {
         own.reason = same_geometry(base, output)
                          ? fmt::format("nothing is pruned: written as {}", own.architecture)
-                         : fmt::format("written as {}, whose stock loader takes these head counts", own.architecture);
+                         : fmt::format("written as {}, whose stock loader takes {}", own.architecture,
+                                       same_heads(base, output) ? "this feed-forward width" : "these head counts");
         return own;
     }
     if (deci_carries(output)) {
@@ -48,7 +63,10 @@ StockForm stock_form(const Architecture& base, const Architecture& output) {
         return {.architecture = std::string(deci.form),
                 .rope_layout = deci.gguf_rope_layout,
                 .stock = true,
-                .reason = "written as deci, whose stock loader takes head counts per layer"};
+                .reason = same_widths(output)
+                              ? "written as deci, whose stock loader takes head counts per layer"
+                              : "written as deci, whose stock loader takes head counts and feed-forward widths per "
+                                "layer"};
     }
     own.stock = false;
     own.reason = fmt::format(

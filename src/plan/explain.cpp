@@ -32,7 +32,10 @@ double mean_score(const LayerTopology& layer, bool only_kept) {
 
 std::string summary(const Recipe& recipe) {
     std::size_t kept = 0, all = 0;
+    std::int64_t channels_gone = 0;
     for (const LayerTopology& layer : recipe.topology.layers) {
+        if (layer.feed_forward)
+            channels_gone += layer.feed_forward->original_channels - layer.feed_forward->n_retained();
         kept += layer.retained_head_indices.size();
         all += layer.head_scores.size();
     }
@@ -40,19 +43,31 @@ std::string summary(const Recipe& recipe) {
         fmt::format("{} → {}, policy {}\n", recipe.base_model, recipe.output_architecture, recipe.policy);
     text += fmt::format("{} of {} query heads kept, {:.2f} % of the parameters removed; {}\n", kept, all,
                         100 * recipe.topology.parameter_reduction, recipe.topology.precision_profile);
+    if (channels_gone > 0) text += fmt::format("{} feed-forward channels removed\n", channels_gone);
     if (!recipe.pruning.empty()) text += fmt::format("pruning: {}\n", recipe.pruning);
     if (!recipe.alignment.empty()) text += fmt::format("alignment: {}\n", recipe.alignment);
     if (recipe.padding.any()) text += fmt::format("padded with zeros to {}\n", padding_text(recipe.padding));
     return text + fmt::format("stock llama.cpp: {} ({})\n", recipe.stock ? "yes" : "no", recipe.stock_reason);
 }
 
+/// "1280/1536"; "all" where nothing says how many there are.
+std::string channels_text(const LayerTopology& layer) {
+    return layer.feed_forward
+               ? fmt::format("{}/{}", layer.feed_forward->n_retained(), layer.feed_forward->original_channels)
+               : "all";
+}
+
 std::string layer_table(const Recipe& recipe) {
-    std::string text = fmt::format("\n{:>5} {:>7} {:>7} {:>6} {:>6}  {:<7} {:<7} {:<7} {:<7} {:<7} {:<7} {:<7}\n",
-                                   "layer", "heads", "KV", "score", "kept", "q", "k", "v", "o", "gate", "up", "down");
+    const bool has_widths = recipe.prunes_feed_forward();
+    std::string text =
+        fmt::format("\n{:>5} {:>7} {:>7} {:>6} {:>6}{}  {:<7} {:<7} {:<7} {:<7} {:<7} {:<7} {:<7}\n", "layer", "heads",
+                    "KV", "score", "kept", has_widths ? fmt::format(" {:>11}", "channels") : "", "q", "k", "v", "o",
+                    "gate", "up", "down");
     for (const LayerTopology& layer : recipe.topology.layers) {
         text += fmt::format("{:>5} {:>7} {:>7} {:>6.3f} {:>6.3f} ", layer.layer_index,
                             fmt::format("{}/{}", layer.num_heads, layer.head_scores.size()), layer.num_kv_heads,
                             mean_score(layer, false), mean_score(layer, true));
+        if (has_widths) text += fmt::format("{:>11} ", channels_text(layer));
         for (const TensorRole role : kBlockMatrices) {
             const bool absent = layer.num_heads == 0 && role < TensorRole::kFeedForwardNorm;
             text += fmt::format(" {:<7}", absent ? "-" : type_of(recipe, {role, layer.layer_index}));

@@ -76,17 +76,25 @@ Indices only_in(const Indices& some, const Indices& others) {
     return found;
 }
 
+/// A layer that lists no channels has them all.
+std::int32_t n_channels_only_in(const LayerTopology& some, const LayerTopology& other) {
+    if (!other.feed_forward) return 0;
+    if (!some.feed_forward) return other.feed_forward->original_channels - other.feed_forward->n_retained();
+    return n_only_in(*some.feed_forward, *other.feed_forward);
+}
+
 std::vector<LayerDiff> diff_layers(const Topology& a, const Topology& b) {
     std::vector<LayerDiff> found;
     for (std::size_t i = 0; i < a.layers.size(); ++i) {
         const LayerTopology &of_a = a.layers[i], &of_b = b.layers[i];
         if (of_a.retained_head_indices == of_b.retained_head_indices &&
-            of_a.retained_kv_head_indices == of_b.retained_kv_head_indices)
+            of_a.retained_kv_head_indices == of_b.retained_kv_head_indices && of_a.feed_forward == of_b.feed_forward)
             continue;
         found.push_back({of_a.layer_index, only_in(of_a.retained_head_indices, of_b.retained_head_indices),
                          only_in(of_b.retained_head_indices, of_a.retained_head_indices),
                          only_in(of_a.retained_kv_head_indices, of_b.retained_kv_head_indices),
-                         only_in(of_b.retained_kv_head_indices, of_a.retained_kv_head_indices)});
+                         only_in(of_b.retained_kv_head_indices, of_a.retained_kv_head_indices),
+                         n_channels_only_in(of_a, of_b), n_channels_only_in(of_b, of_a)});
     }
     return found;
 }
@@ -129,6 +137,15 @@ std::string heads_text(const char* what, const Indices& only_a, const Indices& o
     return text;
 }
 
+std::string channels_text(const LayerDiff& layer) {
+    std::string text;
+    if (layer.n_channels_only_in_a > 0)
+        text += fmt::format("; {} feed-forward channels only in A", layer.n_channels_only_in_a);
+    if (layer.n_channels_only_in_b > 0)
+        text += fmt::format("; {} feed-forward channels only in B", layer.n_channels_only_in_b);
+    return text;
+}
+
 }  // namespace
 
 RecipeDiff diff(const Recipe& a, const Recipe& b) {
@@ -143,9 +160,9 @@ std::string diff_text(const RecipeDiff& difference) {
         lines.push_back(fmt::format("{}: {} → {}", statement.what, statement.a.empty() ? "none" : statement.a,
                                     statement.b.empty() ? "none" : statement.b));
     for (const LayerDiff& layer : difference.layers)
-        lines.push_back(fmt::format("layer {}{}{}", layer.layer,
-                                    heads_text("heads", layer.heads_only_in_a, layer.heads_only_in_b),
-                                    heads_text("KV heads", layer.kv_heads_only_in_a, layer.kv_heads_only_in_b)));
+        lines.push_back(fmt::format(
+            "layer {}{}{}{}", layer.layer, heads_text("heads", layer.heads_only_in_a, layer.heads_only_in_b),
+            heads_text("KV heads", layer.kv_heads_only_in_a, layer.kv_heads_only_in_b), channels_text(layer)));
     std::map<std::string, std::vector<std::string>> steps;
     for (const TypeDiff& type : difference.types)
         steps[fmt::format("{} → {}", name_of(type.a), name_of(type.b))].push_back(type.matrix);

@@ -18,13 +18,15 @@ struct StatementDiff {
     std::string b;
 };
 
-/// A block whose attention keeps other heads. Indices are the base model's.
+/// A block that keeps other heads or other channels of its feed-forward part. Indices are the base model's.
 struct LayerDiff {
     std::int32_t layer = 0;
     std::vector<std::int32_t> heads_only_in_a;
     std::vector<std::int32_t> heads_only_in_b;
     std::vector<std::int32_t> kv_heads_only_in_a;
     std::vector<std::int32_t> kv_heads_only_in_b;
+    std::int32_t n_channels_only_in_a = 0;
+    std::int32_t n_channels_only_in_b = 0;
 };
 
 /// A matrix that gets another type; nothing where a recipe does not name the matrix.

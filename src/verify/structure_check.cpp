@@ -34,16 +34,15 @@ void compare_layers(const Recipe& recipe, const Architecture& architecture, Prob
         if (got.n_head != heads || got.n_head_kv != layers[i].num_kv_heads)
             problems.push_back(fmt::format("layer {}: {} query and {} KV heads; expected {} and {}", i, got.n_head,
                                            got.n_head_kv, heads, layers[i].num_kv_heads));
-        const std::int32_t feed_forward = recipe.padding.feed_forward;
+        std::int32_t feed_forward = layers[i].feed_forward ? layers[i].feed_forward->n_retained() : 0;
+        if (recipe.padding.feed_forward > 0) feed_forward = recipe.padding.feed_forward;
         if (feed_forward > 0 && got.n_ff != feed_forward)
             problems.push_back(fmt::format("layer {}: feed-forward width {}; expected {}", i, got.n_ff, feed_forward));
     }
 }
 
-void compare_counts(const Subject& subject, std::string_view key, std::int32_t LayerTopology::* count,
+void compare_counts(const Subject& subject, std::string_view key, const std::vector<std::int32_t>& expected,
                     Problems& problems) {
-    std::vector<std::int32_t> expected;
-    for (const LayerTopology& layer : subject.recipe->topology.layers) expected.push_back(layer.*count);
     try {
         const auto* got = subject.file.metadata().array<std::int32_t>(key);
         if (got == nullptr)
@@ -54,6 +53,24 @@ void compare_counts(const Subject& subject, std::string_view key, std::int32_t L
     } catch (const Error& error) {
         problems.push_back(error.what());
     }
+}
+
+void compare_heads(const Subject& subject, std::string_view key, std::int32_t LayerTopology::* count,
+                   Problems& problems) {
+    std::vector<std::int32_t> expected;
+    for (const LayerTopology& layer : subject.recipe->topology.layers) expected.push_back(layer.*count);
+    compare_counts(subject, key, expected, problems);
+}
+
+/// Of a layer that keeps all its channels the recipe does not say how many there are: what the file says of it counts.
+void compare_widths(const Subject& subject, Problems& problems) {
+    if (!subject.recipe->prunes_feed_forward() || !subject.model) return;
+    const auto& layers = subject.recipe->topology.layers;
+    const auto& geometry = subject.model->architecture().layers;
+    std::vector<std::int32_t> expected;
+    for (std::size_t i = 0; i < layers.size() && i < geometry.size(); ++i)
+        expected.push_back(layers[i].feed_forward ? layers[i].feed_forward->n_retained() : geometry[i].n_ff);
+    compare_counts(subject, "continuum.per_layer_feed_forward_lengths", expected, problems);
 }
 
 void compare_scores(const Subject& subject, Problems& problems) {
@@ -101,8 +118,9 @@ void compare_with_base(const Subject& subject, const Model& base, Problems& prob
 
 std::string summary(const Subject& subject, const Model* base) {
     const Architecture& architecture = subject.model->architecture();
-    std::int64_t heads = 0, kv_heads = 0;
+    std::int64_t heads = 0, kv_heads = 0, channels = 0;
     for (const LayerGeometry& layer : architecture.layers) {
+        channels += layer.n_ff;
         heads += layer.n_head;
         kv_heads += layer.n_head_kv;
     }
@@ -110,8 +128,10 @@ std::string summary(const Subject& subject, const Model* base) {
                           : base          ? "recipe and base say"
                                           : "the recipe says";
     const bool is_padded = subject.recipe && subject.recipe->padding.any();
-    return fmt::format("{}: {} tensors, {} layers with {} query and {} KV heads in all{}, as {}", architecture.name,
+    const bool loses_channels = subject.recipe && subject.recipe->prunes_feed_forward();
+    return fmt::format("{}: {} tensors, {} layers with {} query and {} KV heads in all{}{}, as {}", architecture.name,
                        subject.file.tensors().size(), architecture.n_layer(), heads, kv_heads,
+                       loses_channels ? fmt::format(" and {} feed-forward channels", channels) : "",
                        is_padded ? ", padded to " + padding_text(subject.recipe->padding) : "", against);
 }
 
@@ -123,8 +143,9 @@ Check check_structure(const Subject& subject, const Model* base) {
     if (!subject.model) problems.push_back(subject.model_problem);
     if (subject.recipe) {
         if (subject.model) compare_layers(*subject.recipe, subject.model->architecture(), problems);
-        compare_counts(subject, "continuum.per_layer_head_counts", &LayerTopology::num_heads, problems);
-        compare_counts(subject, "continuum.per_layer_kv_head_counts", &LayerTopology::num_kv_heads, problems);
+        compare_heads(subject, "continuum.per_layer_head_counts", &LayerTopology::num_heads, problems);
+        compare_heads(subject, "continuum.per_layer_kv_head_counts", &LayerTopology::num_kv_heads, problems);
+        compare_widths(subject, problems);
         compare_scores(subject, problems);
         if (base) compare_with_base(subject, *base, problems);
     }

@@ -156,6 +156,48 @@ TEST(LayOut, PadsPrunedHeadsInTheirRotaryLayout) {
     EXPECT_TRUE(tensor_named(layout, "blk.0.attn_output.weight").loses_cols());
 }
 
+TEST(LayOut, PrunedChannelsLeaveRowsOfGateAndUpAndColumnsOfDown) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));  // 48 channels
+    const std::vector<std::int32_t> some{1, 2, 40, 47};
+    const OutputLayout layout = lay_out(*model, tiny_recipe(*model, {.kept_channels = {some, test::up_to(48)}}), {});
+    EXPECT_EQ(layout.architecture.name, "deci");
+    EXPECT_EQ(layout.architecture.layers[0], (LayerGeometry{4, 2, 4}));
+    EXPECT_EQ(layout.architecture.layers[1], (LayerGeometry{4, 2, 48}));
+    const Indices kept(some.begin(), some.end());
+    for (const char* name : {"blk.0.ffn_gate.weight", "blk.0.ffn_up.weight"}) {
+        EXPECT_EQ(tensor_named(layout, name).rows, kept) << name;
+        EXPECT_TRUE(tensor_named(layout, name).cols.empty()) << name;
+        EXPECT_EQ(tensor_named(layout, name).spec.dims, (std::array<std::int64_t, 4>{32, 4, 1, 1})) << name;
+    }
+    const OutputTensor& down = tensor_named(layout, "blk.0.ffn_down.weight");
+    EXPECT_EQ(down.cols, kept);
+    EXPECT_TRUE(down.rows.empty());
+    EXPECT_TRUE(down.loses_cols());
+    EXPECT_TRUE(tensor_named(layout, "blk.1.ffn_down.weight").cols.empty());
+    EXPECT_TRUE(tensor_named(layout, "blk.0.attn_output.weight").cols.empty());
+    const GgufMetadata& metadata = layout.file.metadata;
+    EXPECT_EQ(metadata.integers_per_layer("deci.feed_forward_length", 2), (std::vector<std::int64_t>{4, 48}));
+    EXPECT_EQ(*metadata.array<std::int32_t>("continuum.per_layer_feed_forward_lengths"),
+              (std::vector<std::int32_t>{4, 48}));
+    EXPECT_FALSE(
+        lay_out(*model, tiny_recipe(*model), {}).file.metadata.contains("continuum.per_layer_feed_forward_lengths"));
+}
+
+TEST(LayOut, PadsWhatPruningLeavesOfTheChannels) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf"));
+    const Recipe recipe =
+        tiny_recipe(*model, {.kept_channels = {{1, 2, 3}, {5, 7, 9}}, .padding = {.feed_forward = 5}});
+    const OutputLayout layout = lay_out(*model, recipe, {});
+    EXPECT_EQ(layout.architecture.name, "llama") << "alike in all blocks";
+    EXPECT_EQ(layout.architecture.layers[1], (LayerGeometry{4, 2, 5}));
+    EXPECT_EQ(tensor_named(layout, "blk.1.ffn_down.weight").cols, (Indices{5, 7, 9, kZeros, kZeros}));
+    EXPECT_EQ(tensor_named(layout, "blk.0.ffn_up.weight").rows, (Indices{1, 2, 3, kZeros, kZeros}));
+    EXPECT_EQ(*layout.file.metadata.array<std::int32_t>("continuum.per_layer_feed_forward_lengths"),
+              (std::vector<std::int32_t>{3, 3}));
+}
+
 TEST(LayOut, RefusesPaddingThatTheEmbeddingsTypeCannotHold) {
     const TempDir dir;
     const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_embd = 192, .head_dim = 48}));

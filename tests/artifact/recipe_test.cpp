@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "core/error.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
@@ -118,6 +120,60 @@ TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
         text.replace(text.find("\"width\": 1024"), std::string_view("\"width\": 1024").size(), bad);
         test::expect_error(ErrorKind::kMalformed, {"padding"}, [&] { recipe_from_json(text, "the file"); });
     }
+}
+
+Recipe with_channels(FeedForwardTopology channels) {
+    Recipe recipe = sample();
+    recipe.topology.layers[1].feed_forward = std::move(channels);
+    return recipe;
+}
+
+TEST(RecipeJson, ListsChannelsOnlyWhereSomeGo) {
+    EXPECT_EQ(recipe_to_json(sample()).find("feedForward"), std::string::npos);
+    const Recipe recipe = with_channels({.original_channels = 16, .retained = {{0, 6}, {9, 9}}});
+    EXPECT_TRUE(recipe.prunes_feed_forward());
+    EXPECT_FALSE(sample().prunes_feed_forward());
+    const std::string text = recipe_to_json(recipe);
+    EXPECT_NE(text.find("\"retainedRanges\": [0, 6, 9, 9]"), std::string::npos) << text;
+    EXPECT_NE(text.find("\"numChannels\": 8"), std::string::npos) << text;
+    EXPECT_EQ(recipe_from_json(text, "text"), recipe);
+}
+
+TEST(RecipeJson, RefusesChannelsThatCannotBe) {
+    const std::string good = recipe_to_json(with_channels({.original_channels = 16, .retained = {{0, 6}, {9, 9}}}));
+    const std::pair<const char*, const char*> cases[] = {
+        {"[0, 6, 9, 9]", "[0, 6, 9]"},
+        {"[0, 6, 9, 9]", "[0, 6, 7, 7]"},
+        {"[0, 6, 9, 9]", "[9, 9, 0, 6]"},
+        {"[0, 6, 9, 9]", "[0, 6, 16, 16]"},
+        {"[0, 6, 9, 9]", "[-1, 5, 9, 9]"},
+        {"[0, 6, 9, 9]", "[0, 6.5, 9, 9]"},
+        {"[0, 6, 9, 9]", "[0, 5, 9, 9]"},
+        {"[0, 6, 9, 9]", "[]"},
+        {"[0, 6, 9, 9]", "[0, 99999999999]"},
+        {"\"numChannels\": 8", "\"numChannels\": 0"},
+        {"\"numChannels\": 8", "\"numChannels\": 8, \"more\": 1"},
+        {"\"originalNumChannels\": 16", "\"originalNumChannels\": -16"},
+        {"\"originalNumChannels\": 16", "\"originalNumChannels\": 8"},
+    };
+    for (const auto& [from, to] : cases) {
+        std::string text = good;
+        text.replace(text.find(from), std::string_view(from).size(), to);
+        test::expect_error(ErrorKind::kMalformed, {"layers[1]: feedForward"}, [&] { recipe_from_json(text, "text"); });
+    }
+}
+
+TEST(RequireRecipeFits, WantsChannelsOfTheLayer) {
+    const Recipe good = with_channels({.original_channels = 16, .retained = {{0, 6}, {9, 9}}});
+    EXPECT_EQ(misfit(good), "");
+    EXPECT_TRUE(good.prunes());
+    EXPECT_EQ(kept_architecture(good, architecture()).layers[0].n_ff, 16);
+    EXPECT_EQ(kept_architecture(good, architecture()).layers[1].n_ff, 8);
+    EXPECT_NE(misfit(with_channels({.original_channels = 12, .retained = {{0, 6}}}))
+                  .find("layer 1: feedForward: is of 12 channels; the model's layer has 16"),
+              std::string::npos);
+    EXPECT_NE(misfit(with_channels({.original_channels = 16, .retained = {}})).find("no channel stays"),
+              std::string::npos);
 }
 
 TEST(RecipeJson, SavesAndLoads) {

@@ -1,4 +1,4 @@
-// compress --gram: pruned heads are compensated for in the attention outputs that stay.
+// compress --gram: pruned heads and channels are compensated for by those that stay.
 
 #include "quant/compensation.h"
 
@@ -76,6 +76,23 @@ TEST_F(Compensated, ChangesTheOutputsThatLoseHeadsAndNothingElse) {
         EXPECT_EQ(values_of(dir_ / "with.gguf", tensor.name), values_of(dir_ / "without.gguf", tensor.name))
             << tensor.name;
     }
+}
+
+TEST_F(Compensated, LetsChannelsTakeOverWhatOthersDid) {
+    const std::string down = "blk.1.ffn_down.weight";
+    constexpr std::int64_t kChannels = 48;
+    const std::vector<std::int32_t> some{0, 1, 7, 30, 31, 32, 46};
+    recipe_ = test::tiny_recipe(*open_model(model_), {.kept_channels = {test::up_to(kChannels), some}});
+    test::write_tiny_gram(gram_, {{down, kChannels}}, "");
+    EXPECT_EQ(run(options("with.gguf"), recipe_).compensated, 1u);
+
+    const std::vector<float> source = test::all_values(*open_model(model_), {TensorRole::kDown, 1});
+    std::vector<float> expected(source.size() / kChannels * some.size());
+    const GramFile gram(gram_);
+    const GramInput& input = *gram.find(down);
+    Compensation(gram.blocks(input, input.block), std::vector<std::int64_t>(some.begin(), some.end()))
+        .apply(source, expected);
+    EXPECT_EQ(values_of(dir_ / "with.gguf", down), expected);
 }
 
 TEST_F(Compensated, GivesTheSameBytesWithAnyNumberOfThreads) {

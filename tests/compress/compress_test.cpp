@@ -95,6 +95,26 @@ TEST_F(Compress, KeepsExactlyTheRowsAndColumnsOfTheHeadsThatStay) {
         EXPECT_EQ(values_of(dir_ / "out.gguf", whole), values_of(model, whole)) << whole;
 }
 
+TEST_F(Compress, KeepsExactlyTheChannelsThatStay) {
+    const Path model = source();  // 48 channels
+    const std::vector<std::int32_t> kept{0, 3, 4, 47};
+    run({.model = model, .output = dir_ / "out.gguf"}, recipe_for(model, {.kept_channels = {test::up_to(48), kept}}));
+    for (const char* name : {"blk.1.ffn_gate.weight", "blk.1.ffn_up.weight"}) {
+        const auto all = values_of(model, name);
+        std::vector<float> expected;
+        for (const std::int32_t row : kept)
+            expected.insert(expected.end(), all.begin() + row * 32, all.begin() + (row + 1) * 32);
+        EXPECT_EQ(values_of(dir_ / "out.gguf", name), expected) << name;
+    }
+    const auto all = values_of(model, "blk.1.ffn_down.weight");
+    std::vector<float> expected;
+    for (int row = 0; row < 32; ++row)
+        for (const std::int32_t col : kept) expected.push_back(all[static_cast<std::size_t>(row * 48 + col)]);
+    EXPECT_EQ(values_of(dir_ / "out.gguf", "blk.1.ffn_down.weight"), expected);
+    for (const char* whole : {"blk.0.ffn_down.weight", "blk.0.ffn_up.weight", "blk.1.attn_output.weight"})
+        EXPECT_EQ(values_of(dir_ / "out.gguf", whole), values_of(model, whole)) << whole;
+}
+
 // qwen2 in deci: rows of q and k change from [2, d/2] to [d/2, 2] within each head, biases alike, v stays.
 TEST_F(Compress, MovesQueriesKeysAndTheirBiasesToTheOtherRotaryLayout) {
     const Path model = source({.architecture = "qwen2"});
@@ -123,8 +143,10 @@ TEST_F(Compress, MovesQueriesKeysAndTheirBiasesToTheOtherRotaryLayout) {
 TEST_F(Compress, WritesWhatTheNaiveWriterWritesWhateverTheThreads) {
     const Path model = source({.n_layer = 3, .n_embd = 64, .n_head = 4, .head_dim = 16, .n_ff = 96, .tied = false});
     for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q8_0, GGML_TYPE_F16, GGML_TYPE_IQ4_NL}) {
-        const Recipe recipe = recipe_for(
-            model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}, {0, 3}}, .type = type, .embedding_type = GGML_TYPE_Q8_0});
+        const Recipe recipe = recipe_for(model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}, {0, 3}},
+                                                 .kept_channels = {test::up_to(64), test::up_to(96), test::up_to(32)},
+                                                 .type = type,
+                                                 .embedding_type = GGML_TYPE_Q8_0});
         test::write_naively(*open_model(model), recipe, dir_ / "naive.gguf");
         for (const int threads : {1, 2, 5, 2}) {
             const auto result =

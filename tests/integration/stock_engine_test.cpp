@@ -76,6 +76,43 @@ TEST(OwnEngine, GivesTheLogitsOfStockLlama) {
     RecordProperty("perplexity_ratio", std::to_string(ours / theirs));
 }
 
+/// Every layer as wide as none of its neighbours, in both engines.
+TEST(RaggedFeedForward, GivesTheLogitsOfStockLlama) {
+    const test::TempDir dir;
+    const auto base = open_model(test::smollm2());
+    test::TinyRecipeOptions options{.type = GGML_TYPE_F16, .embedding_type = GGML_TYPE_F16};
+    for (std::int32_t layer = 0; layer < base->architecture().n_layer(); ++layer) {
+        std::vector<std::int32_t> kept = test::up_to(1536);  // without each ninth, thirteenth or seventeenth
+        std::erase_if(kept, [&](std::int32_t channel) { return channel % (9 + 4 * (layer % 3)) == 0; });
+        kept.resize(kept.size() / 32 * 32);
+        options.kept_channels.push_back(kept);
+    }
+    const auto path = dir / "ragged.gguf";
+    compress({.model = test::smollm2(), .output = path}, test::tiny_recipe(*base, options), test::quiet());
+    const auto model = open_model(path);
+    EXPECT_EQ(model->architecture().name, "deci");
+    EXPECT_NE(model->architecture().layers[0].n_ff, model->architecture().layers[1].n_ff);
+
+    const EvaluationText text = test::source_text(*model, 1);
+    const auto chunk = text.chunk(0);
+    const auto n_vocab = static_cast<std::size_t>(model->architecture().n_vocab);
+    Decoder own(*model, {.context_length = 512}, test::quiet());
+    test::StockEngine stock(path, 512);
+    std::vector<float> rows;
+    own.feed(chunk, 0,
+             [&](std::int32_t, std::span<const float> row) { rows.insert(rows.end(), row.begin(), row.end()); });
+    Distance distance;
+    stock.feed(chunk, 0, [&](std::int32_t position, std::span<const float> row) {
+        distance.add(std::span(rows).subspan(static_cast<std::size_t>(position) * n_vocab, n_vocab), row);
+    });
+    EXPECT_EQ(distance.positions, 512);
+    EXPECT_LT(distance.largest, 0.25);
+    EXPECT_GT(distance.agreement(), 0.98);
+    EXPECT_NEAR(perplexity(own, text, test::quiet()).value / stock.perplexity(text), 1, 2e-3);
+    std::cout << "largest difference of a logit " << distance.largest << ", top-1 agreement " << distance.agreement()
+              << "\n";
+}
+
 /// 576 channels become 768, 9 heads of 64 become 12, and 1,536 feed-forward channels 1,792.
 TEST(PaddedModel, HasThePerplexityOfItsBaseInBothEngines) {
     const test::TempDir dir;

@@ -33,6 +33,16 @@ TEST(StockForm, IsDeciWhereBlocksDifferOrTheLoaderInsists) {
     EXPECT_TRUE(alike.stock);
 }
 
+TEST(StockForm, IsDeciWhereWidthsDiffer) {
+    const Architecture llama = tiny_architecture(), qwen2 = tiny_architecture({.architecture = "qwen2"});
+    const StockForm ragged = stock_form(llama, with_heads(llama, {{4, 2, 48}, {4, 2, 32}}));
+    EXPECT_EQ(ragged.architecture, "deci");
+    EXPECT_NE(ragged.reason.find("feed-forward widths"), std::string::npos) << ragged.reason;
+    const StockForm alike = stock_form(qwen2, with_heads(qwen2, {{4, 2, 32}, {4, 2, 32}}));
+    EXPECT_EQ(alike.architecture, "qwen2") << "its heads fill the embedding still";
+    EXPECT_NE(alike.reason.find("this feed-forward width"), std::string::npos) << alike.reason;
+}
+
 TEST(StockForm, SaysWhenThereIsNone) {
     Architecture qwen3 = tiny_architecture();
     qwen3.name = "qwen3";

@@ -46,6 +46,21 @@ TEST_F(RecipeDiffTest, NamesWhatIsStatedDifferently) {
     expect_has(diff_text(difference), "predicted KL: none → 0.0125 nats per token\n");
 }
 
+TEST_F(RecipeDiffTest, CountsChannelsThatOnlyOneKeeps) {
+    const std::vector<std::int32_t> all = test::up_to(48);
+    const Recipe some = test::tiny_recipe(*model_, {.kept_channels = {all, {0, 1, 2, 9}}});
+    const Recipe others = test::tiny_recipe(*model_, {.kept_channels = {all, {2, 3, 4, 5, 6}}});
+    const RecipeDiff against_all = diff(a_, some);
+    ASSERT_EQ(against_all.layers.size(), 1u);
+    EXPECT_EQ(against_all.layers[0].n_channels_only_in_a, 44);
+    EXPECT_EQ(against_all.layers[0].n_channels_only_in_b, 0);
+    EXPECT_EQ(diff(some, a_).layers.at(0).n_channels_only_in_b, 44);
+    const RecipeDiff difference = diff(some, others);
+    ASSERT_EQ(difference.layers.size(), 1u);
+    EXPECT_EQ(difference.layers[0].layer, 1);
+    expect_has(diff_text(difference), "layer 1; 3 feed-forward channels only in A; 4 feed-forward channels only in B");
+}
+
 TEST_F(RecipeDiffTest, NamesHeadsThatOnlyOneKeeps) {
     std::vector<std::vector<std::int32_t>> kept(a_.topology.layers.size(), a_.topology.layers[0].retained_head_indices);
     kept.back() = {2, 3};

@@ -14,7 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <numeric>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "artifact/output_layout.h"
@@ -29,8 +31,9 @@ namespace plasticity::test {
 
 struct TinyRecipeOptions {
     std::vector<std::vector<std::int32_t>> kept_heads;  ///< [layer] query heads that stay; empty: all in all layers
-    ggml_type type = GGML_TYPE_F32;                     ///< of every matrix but
-    ggml_type embedding_type = GGML_TYPE_F32;           ///< the embedding and the output
+    std::vector<std::vector<std::int32_t>> kept_channels = {};  ///< [layer] of the feed-forward part; empty: all
+    ggml_type type = GGML_TYPE_F32;                             ///< of every matrix but
+    ggml_type embedding_type = GGML_TYPE_F32;                   ///< the embedding and the output
     Padding padding;
 };
 
@@ -50,6 +53,13 @@ inline LayerTopology keep_heads(std::int32_t layer, const LayerGeometry& base, s
     return topology;
 }
 
+/// 0, 1, … n − 1
+inline std::vector<std::int32_t> up_to(std::int32_t n) {
+    std::vector<std::int32_t> indices(static_cast<std::size_t>(n));
+    std::iota(indices.begin(), indices.end(), 0);
+    return indices;
+}
+
 /// The recipe states its own size, which its text is part of: repeat until both agree.
 inline void settle_file_bytes(const Model& model, Recipe& recipe) {
     std::uint64_t bytes = 0;
@@ -64,10 +74,13 @@ inline Recipe tiny_recipe(const Model& model, const TinyRecipeOptions& options =
     Recipe recipe;
     for (std::int32_t layer = 0; layer < base.n_layer(); ++layer) {
         const auto index = static_cast<std::size_t>(layer);
-        std::vector<std::int32_t> kept;
-        for (std::int32_t head = 0; head < base.layers[index].n_head; ++head) kept.push_back(head);
+        std::vector<std::int32_t> kept = up_to(base.layers[index].n_head);
         if (!options.kept_heads.empty()) kept = options.kept_heads.at(index);
         recipe.topology.layers.push_back(keep_heads(layer, base.layers[index], kept));
+        if (const std::int32_t width = base.layers[index].n_ff;
+            !options.kept_channels.empty() && std::cmp_less(options.kept_channels.at(index).size(), width))
+            recipe.topology.layers.back().feed_forward =
+                FeedForwardTopology::of(options.kept_channels.at(index), width);
     }
     recipe.topology.base_model = recipe.base_model = base.model_name;
     recipe.topology.original_num_heads = base.layers.front().n_head;

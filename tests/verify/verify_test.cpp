@@ -197,6 +197,26 @@ TEST_F(Verify, FindsArraysThatDisagreeWithTheRecipe) {
     expect_only_failure(run(), "structure", "continuum.per_layer_head_counts is [4, 4]; expected [4, 2]");
 }
 
+TEST_F(Verify, KnowsHowWideEachLayerIsToBe) {
+    const auto pruned = [&](std::int32_t second) {
+        return test::tiny_recipe(*model_,
+                                 {.kept_channels = {test::up_to(96), test::up_to(second)}, .type = GGML_TYPE_Q8_0});
+    };
+    write_with([&](Recipe& recipe) { recipe = pruned(64); });
+    const Report good = run({.base = base_});
+    EXPECT_TRUE(good.passed());
+    EXPECT_NE(find(good, "structure")->detail.find("160 feed-forward channels"), std::string::npos)
+        << find(good, "structure")->detail;
+
+    recipe_ = pruned(32);
+    layout_.file.metadata.set("continuum.compression_recipe", recipe_to_json(recipe_));
+    write();
+    const std::string detail = find(run(), "structure")->detail;
+    EXPECT_NE(detail.find("layer 1: feed-forward width 64; expected 32"), std::string::npos) << detail;
+    EXPECT_NE(detail.find("continuum.per_layer_feed_forward_lengths is [96, 64]; expected [96, 32]"), std::string::npos)
+        << detail;
+}
+
 TEST_F(Verify, FindsARecipeThatCannotBeRead) {
     std::string text = recipe_to_json(recipe_);
     text[0] = '?';  // as long as before: the announced size still holds
