@@ -30,8 +30,10 @@ struct ChannelStatistics {
 struct CurvatureStatistics {
     std::vector<double> rows;     ///< [rows] Σ_c F_rc
     std::vector<double> columns;  ///< [cols] Σ_r F_rc
-    std::vector<double> gates;    ///< of an attention output: [query head] Σ over sequences of (∂L/∂gate)²; else empty
-    std::int64_t count = 0;       ///< targets that labels were drawn for
+    /// Σ over sequences of (∂L/∂gate)², gates being on what the matrix reads: of an attention output [query head], of
+    /// down [channel]; else empty, and in files that older programs wrote for down, too.
+    std::vector<double> gates;
+    std::int64_t count = 0;  ///< targets that labels were drawn for
 };
 
 /// Key of the embedding as it is read; where embeddings are tied, the matrix also has its own, as the output matrix.

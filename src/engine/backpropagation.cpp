@@ -49,9 +49,10 @@ void observe(const ActivationObserver& observer, std::span<const TensorId> matri
 
 /// What show_layer_curvature reads must outlive the run.
 void keep_curvature(GraphWorkspace& graph, const LayerForward& forward, const LayerGradients& gradients) {
-    for (ggml_tensor* read : {forward.projections.normed, forward.heads, forward.feed_forward.normed,
-                              forward.feed_forward.activated, gradients.query, gradients.key, gradients.value,
-                              gradients.attention_output, gradients.gate, gradients.up, gradients.down})
+    for (ggml_tensor* read :
+         {forward.projections.normed, forward.heads, forward.feed_forward.normed, forward.feed_forward.up,
+          forward.feed_forward.activated, gradients.query, gradients.key, gradients.value, gradients.attention_output,
+          gradients.gate, gradients.up, gradients.down})
         if (read != nullptr) graph.keep(read);
 }
 

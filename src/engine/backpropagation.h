@@ -95,6 +95,8 @@ private:
                               const CurvatureObserver& observer);
     void show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
                                const CurvatureObserver& observer);
+    void show_channel_slopes(int layer, const LayerForward& forward, const LayerGradients& gradients,
+                             const CurvatureObserver& observer) const;
     void show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
                      std::initializer_list<const ggml_tensor*> gradients, const CurvatureObserver& observer) const;
     void show_lookup_curvature(const Example& example, const CurvatureObserver& observer);

@@ -87,7 +87,7 @@ void Backpropagation::curvature(const Example& example, std::uint64_t seed, cons
     observer.matrix({.matrix = output_matrix(), .rows = output.rows, .columns = output.columns});
     gradient_scale_ = 1;
     for (int layer = architecture().n_layer() - 1; layer >= 0; --layer)
-        observer.gates({.layer = layer, .slopes = backward_layer(layer, &observer)});
+        observer.gates({.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = backward_layer(layer, &observer)});
     show_lookup_curvature(example, observer);
 }
 
@@ -167,6 +167,7 @@ void Backpropagation::show_layer_curvature(int layer, const LayerForward& forwar
     const std::vector<float> down_inputs = values_of(forward.feed_forward.activated);
     show(R::kDown, down_inputs, gradients.down);
     show_inputs(std::array{TensorId{R::kDown, layer}}, down_inputs, {gradients.down}, observer);
+    show_channel_slopes(layer, forward, gradients, observer);
     const std::vector<float> feed_forward_inputs = values_of(forward.feed_forward.normed);
     show(R::kGate, feed_forward_inputs, gradients.gate);
     show(R::kUp, feed_forward_inputs, gradients.up);
@@ -182,6 +183,17 @@ void Backpropagation::show_layer_curvature(int layer, const LayerForward& forwar
     show(R::kValue, attention_inputs, gradients.value);
     show_inputs(std::array{TensorId{R::kQuery, layer}, TensorId{R::kKey, layer}, TensorId{R::kValue, layer}},
                 attention_inputs, {gradients.query, gradients.key, gradients.value}, observer);
+}
+
+/// ∂L/∂gate of a channel = Σ over tokens of (∂L/∂up) · up: what down reads is linear in both the gate and up.
+void Backpropagation::show_channel_slopes(int layer, const LayerForward& forward, const LayerGradients& gradients,
+                                          const CurvatureObserver& observer) const {
+    const std::vector<float> ups = values_of(forward.feed_forward.up), gradient = values_of(gradients.up);
+    std::vector<double> slopes(ups.size() / static_cast<std::size_t>(n_tokens_), 0.0);
+    for (std::size_t at = 0; at < ups.size(); ++at)
+        slopes[at % slopes.size()] += double{ups[at]} * double{gradient[at]};
+    for (double& slope : slopes) slope *= gradient_scale_;
+    observer.gates({.matrix = {TensorRole::kDown, layer}, .slopes = slopes});
 }
 
 /// @param gradients  of what the matrices write, {rows, tokens}

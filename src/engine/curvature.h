@@ -21,10 +21,11 @@ struct MatrixCurvature {
     std::span<const double> columns;  ///< [cols] Σ_r (∂L/∂W_rc)²
 };
 
-/// ∂L/∂gate of a layer's heads, for the same labels. Summed over targets, where ExampleGradients::gates are a mean.
+/// ∂L/∂gate of what a matrix reads, for the same labels: of a layer's heads, or of the channels of its feed-forward
+/// part. Summed over targets, where ExampleGradients::gates are a mean.
 struct GateSlopes {
-    int layer = 0;
-    std::span<const double> slopes;  ///< [query head]
+    TensorId matrix;                 ///< an attention output, or down
+    std::span<const double> slopes;  ///< [query head] or [channel]
 };
 
 /// What matrices read, and how much each token's outputs matter. Σ over tokens of energy · x xᵀ then stands for the

@@ -50,6 +50,10 @@ void require_statistics_fit(const Statistics& statistics, const Model& model, st
                  std::cmp_not_equal(curvature.columns.size(), tensor->cols))
             problems.add(fmt::format("curvature of {} is of {} × {}; the model's is {} × {}", name,
                                      curvature.rows.size(), curvature.columns.size(), tensor->rows, tensor->cols));
+        else if (id->role == TensorRole::kDown && !curvature.gates.empty() &&
+                 std::cmp_not_equal(curvature.gates.size(), tensor->cols))
+            problems.add(fmt::format("curvature of {} has {} gates; the layer has {} channels", name,
+                                     curvature.gates.size(), tensor->cols));
         else if (id->role == TensorRole::kAttentionOutput && !curvature.gates.empty() &&
                  std::cmp_not_equal(curvature.gates.size(),
                                     model.architecture().layers[static_cast<std::size_t>(id->layer)].n_head))

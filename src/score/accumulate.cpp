@@ -79,7 +79,7 @@ void add_curvature(Statistics& statistics, const MatrixCurvature& curvature, std
 
 void add_curvature(Statistics& statistics, const GateSlopes& gates) {
     if (gates.slopes.empty()) return;
-    auto& sums = statistics.curvature[gguf_name({TensorRole::kAttentionOutput, gates.layer})].gates;
+    auto& sums = statistics.curvature[gguf_name(gates.matrix)].gates;
     sums.resize(gates.slopes.size(), 0.0);
     for (std::size_t head = 0; head < sums.size(); ++head) sums[head] += gates.slopes[head] * gates.slopes[head];
 }

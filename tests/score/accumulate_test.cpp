@@ -97,10 +97,13 @@ TEST(AccumulateCurvature, SumsRowsAndColumnsAndKeepsTheLookupApart) {
 
 TEST(AccumulateCurvature, SquaresTheGatesOfEverySequence) {
     Statistics statistics;
-    add_curvature(statistics, GateSlopes{.layer = 2, .slopes = std::array{3.0, -1.0}});
-    add_curvature(statistics, GateSlopes{.layer = 2, .slopes = std::array{1.0, 2.0}});
-    add_curvature(statistics, GateSlopes{.layer = 0, .slopes = {}});
-    ASSERT_EQ(statistics.curvature.size(), 1u);  // a block without attention has no gates
+    const TensorId output{TensorRole::kAttentionOutput, 2};
+    add_curvature(statistics, GateSlopes{.matrix = output, .slopes = std::array{3.0, -1.0}});
+    add_curvature(statistics, GateSlopes{.matrix = output, .slopes = std::array{1.0, 2.0}});
+    add_curvature(statistics, GateSlopes{.matrix = {TensorRole::kDown, 2}, .slopes = std::array{-5.0}});
+    add_curvature(statistics, GateSlopes{.matrix = {TensorRole::kAttentionOutput, 0}, .slopes = {}});
+    ASSERT_EQ(statistics.curvature.size(), 2u);  // a block without attention has no gates
+    EXPECT_EQ(statistics.curvature.at("blk.2.ffn_down.weight").gates, (std::vector<double>{25}));
     EXPECT_EQ(statistics.curvature.at("blk.2.attn_output.weight").gates, (std::vector<double>{10, 5}));
 }
 
