@@ -19,6 +19,7 @@ struct PruneRequest {
     enum class Kind { kAuto, kOff, kKvGroups, kHeads };
     Kind kind = Kind::kAuto;
     double amount = 0;  ///< kKvGroups: KV groups removed in every layer; kHeads: share of all query heads, [0, 1)
+    double channel_share = 0;  ///< of all feed-forward channels, [0, 1); not with kAuto, needs statistics
 };
 
 struct PlanOptions {

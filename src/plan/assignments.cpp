@@ -90,6 +90,16 @@ std::string measured_reason(const Group& group, double damage, double of_all) {
     return text;
 }
 
+/// Of the feed-forward part of a block that loses channels; else empty.
+std::string channels_text(const MatrixChoice& choice, const HeadPruning& heads) {
+    if (choice.id.layer < 0 || part_of(choice) != Part::kFeedForward) return "";
+    const auto layer = static_cast<std::size_t>(choice.id.layer);
+    const std::int64_t gone = heads.channels().n_removed(layer);
+    return gone == 0
+               ? ""
+               : fmt::format("; {} channels removed, {:.3g} nats per token", gone, heads.channels().damage(layer));
+}
+
 std::string reason(const Group& group, const HeadPruning& heads, double of_all) {
     const MatrixChoice& first = *group.front();
     std::uint64_t bytes = 0;
@@ -108,7 +118,7 @@ std::string reason(const Group& group, const HeadPruning& heads, double of_all) 
     else
         text = fmt::format("{}; {}; {}, predicted damage {:.3g}{}", subject(first, heads), way(first), size, damage,
                            alternative(group));
-    return text + "; " + first.alignment();
+    return text + channels_text(first, heads) + "; " + first.alignment();
 }
 
 /// The glob for a whole part of a block: exact, since biases end otherwise.

@@ -267,6 +267,7 @@ Architecture HeadPruning::pruned(const Architecture& base) const {
     for (std::size_t i = 0; i < layers_.size(); ++i) {
         result.layers[i].n_head = layers_[i].n_heads();
         result.layers[i].n_head_kv = static_cast<std::int32_t>(layers_[i].groups.size());
+        result.layers[i].n_ff -= static_cast<std::int32_t>(channels_.n_removed(i));
     }
     return result;
 }
@@ -281,6 +282,7 @@ std::vector<LayerTopology> HeadPruning::topology() const {
         topology.retained_head_indices = layer.kept();
         topology.retained_kv_head_indices = layer.groups;
         topology.head_scores = layer.scores;
+        topology.feed_forward = channels_.topology(result.size() - 1);
     }
     return result;
 }

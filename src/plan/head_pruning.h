@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "artifact/recipe.h"
 #include "model/architecture.h"
+#include "plan/channel_pruning.h"
 #include "plasticity/plan.h"
 
 namespace plasticity {
@@ -39,9 +41,9 @@ struct PruneUnit {
     double cost = 0;                    ///< their mean score
 };
 
-/// The heads of a model while they are being pruned. At least 2 KV groups and 4 query heads stay in every block that
-/// has as many. Blocks of a model that stock llama.cpp knows in no form with a geometry for each block keep equally
-/// many: each its own best.
+/// The heads of a model, and the channels of its feed-forward parts, while they are being pruned. At least 2 KV groups
+/// and 4 query heads stay in every block that has as many. Blocks of a model that stock llama.cpp knows in no form with
+/// a geometry for each block keep equally many: each its own best.
 class HeadPruning {
 public:
     /// @param scores  [layer][query head]; the caller has checked the shape
@@ -66,7 +68,10 @@ public:
     const std::vector<LayerHeads>& layers() const { return layers_; }
     std::int64_t n_heads() const;
     std::int64_t base_heads() const;
-    bool prunes() const { return n_heads() < base_heads(); }
+    bool prunes() const { return n_heads() < base_heads() || channels_.prunes(); }
+    /// What goes of the feed-forward parts, beside the heads.
+    const ChannelPruning& channels() const { return channels_; }
+    void set_channels(ChannelPruning channels) { channels_ = std::move(channels); }
     Architecture pruned(const Architecture& base) const;  ///< geometry only
     std::vector<LayerTopology> topology() const;
 
@@ -74,6 +79,7 @@ private:
     void make_alike();
 
     std::vector<LayerHeads> layers_;
+    ChannelPruning channels_;
     bool alike_ = false;  ///< every block keeps as many groups, and heads of a group, as every other
 };
 

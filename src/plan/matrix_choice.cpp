@@ -116,7 +116,14 @@ double score_sensitivity(double mean_score) {
 
 TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim) {
     TensorShape shape{tensor.rows, tensor.cols};
-    if (tensor.id.layer < 0 || !is_attention(tensor.id.role)) return shape;
+    if (tensor.id.layer < 0) return shape;
+    if (!is_attention(tensor.id.role)) {
+        const std::int64_t gone = heads.channels().n_removed(static_cast<std::size_t>(tensor.id.layer));
+        if (tensor.id.role == TensorRole::kGate || tensor.id.role == TensorRole::kUp)
+            (tensor.is_vector ? shape.cols : shape.rows) -= gone;
+        if (tensor.id.role == TensorRole::kDown && !tensor.id.is_bias) shape.cols -= gone;
+        return shape;
+    }
     const LayerHeads& layer = heads.layers()[static_cast<std::size_t>(tensor.id.layer)];
     if (layer.n_heads() == 0) return {0, 0};
     const std::int64_t query = std::int64_t{layer.n_heads()} * head_dim;

@@ -67,7 +67,7 @@ double score_sensitivity(double mean_score);
 std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
                                         const Padding& padding = {});
 
-/// Of a tensor of the model once heads are pruned, before padding.
+/// Of a tensor of the model once heads and channels are pruned, before padding.
 TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim);
 
 }  // namespace plasticity

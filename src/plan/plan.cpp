@@ -1,7 +1,10 @@
 #include "plasticity/plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "artifact/gate_gradients.h"
 #include "artifact/gram.h"
@@ -10,6 +13,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "model/model.h"
+#include "plan/channel_damage.h"
 #include "plan/damage.h"
 #include "plan/fit.h"
 #include "plan/head_pruning.h"
@@ -63,6 +67,21 @@ std::vector<std::vector<double>> head_damage(const Model& model, const Statistic
     return heads;
 }
 
+/// Feed-forward channels that --prune ffn asks for. @returns what went, in words; empty: nothing was asked for
+std::string prune_channels(const Model& model, const std::optional<Statistics>& statistics, const PlanOptions& options,
+                           HeadPruning& heads) {
+    if (options.prune.channel_share == 0) return "";
+    if (!statistics)
+        throw Error(ErrorKind::kUsage,
+                    "plan: --prune ffn needs to know what each channel is worth; expected --stats of score, made with "
+                    "--curvature-every above 0");
+    ChannelPruning channels(model.architecture(), channel_damage(model, *statistics, options.threads));
+    channels.prune_share(options.prune.channel_share);
+    heads.set_channels(channels);
+    return fmt::format("{} of {} feed-forward channels removed, cheapest first: {:.3g} nats per token",
+                       channels.n_removed(), channels.n_channels(), channels.damage());
+}
+
 }  // namespace
 
 void check_plan_options(const PlanOptions& options) {
@@ -90,7 +109,8 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     PruneRequest prune = goal.prune;
     if (damage && prune.kind == PruneRequest::Kind::kAuto) prune.kind = PruneRequest::Kind::kOff;  // fit() decides
     HeadPruning heads = choose_heads(model->architecture(), scores.layer_scores(), prune);
-    Recipe recipe = fit({*model, scores, goal, damage ? &*damage : nullptr}, std::move(heads));
+    std::string pruning = prune_channels(*model, statistics, options, heads);
+    Recipe recipe = fit({*model, scores, goal, damage ? &*damage : nullptr, std::move(pruning)}, std::move(heads));
     progress.end();
     return recipe;
 }

@@ -88,7 +88,7 @@ void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning
 }  // namespace
 
 double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
-    double sum = 0;
+    double sum = pruning.channels().damage();
     for (std::size_t layer = 0; layer < heads.size(); ++layer) sum += of_removed(layer, pruning.layers()[layer]);
     return sum;
 }

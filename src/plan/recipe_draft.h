@@ -18,8 +18,8 @@ struct MeasuredDamage {
     std::vector<std::vector<double>> heads;  ///< [layer][query head] of removing it
     bool with_error_feedback = false;        ///< types were measured so
 
-    /// Of all heads that `heads` has removed. Heads are taken one by one: that they compensate or depend on one another
-    /// is not seen.
+    /// Of all heads and channels that `heads` has removed. They are taken one by one: that they compensate or depend on
+    /// one another is not seen.
     double of_removed(const HeadPruning& heads) const;
     double of_removed(std::size_t layer, const LayerHeads& of_layer) const;
 };

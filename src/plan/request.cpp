@@ -57,6 +57,10 @@ void require_prune(const PruneRequest& prune) {
         refuse(fmt::format("--prune kv-groups={}; expected a whole number of at least 0", prune.amount));
     if (prune.kind == Kind::kHeads && !(prune.amount >= 0 && prune.amount < 1))
         refuse(fmt::format("--prune heads={}; expected a share from 0 to below 1", prune.amount));
+    if (!(prune.channel_share >= 0 && prune.channel_share < 1))
+        refuse(fmt::format("--prune ffn={}; expected a share from 0 to below 1", prune.channel_share));
+    if (prune.channel_share > 0 && prune.kind == Kind::kAuto)
+        refuse("--prune auto with ffn=SHARE; expected one of them, or ffn=SHARE with kv-groups=N or heads=SHARE");
 }
 
 std::vector<TypeOverride> read_overrides(const PlanOptions& options) {

@@ -28,11 +28,38 @@ TEST(ParsePrune, KnowsItsForms) {
     EXPECT_EQ(parse_prune("kv-groups=3").amount, 3);
     EXPECT_EQ(parse_prune("heads=0.25").kind, Kind::kHeads);
     EXPECT_EQ(parse_prune("heads=0.25").amount, 0.25);
+    EXPECT_EQ(parse_prune("heads=0.25").channel_share, 0);
+    EXPECT_EQ(parse_prune("ffn=0.1").kind, Kind::kOff);
+    EXPECT_EQ(parse_prune("ffn=0.1").channel_share, 0.1);
+    for (const char* both : {"kv-groups=1,ffn=0.1", "ffn=0.1,kv-groups=1"}) {
+        EXPECT_EQ(parse_prune(both).kind, Kind::kKvGroups) << both;
+        EXPECT_EQ(parse_prune(both).amount, 1) << both;
+        EXPECT_EQ(parse_prune(both).channel_share, 0.1) << both;
+    }
 }
 
 TEST(ParsePrune, RefusesTheRest) {
-    for (const char* text : {"", "Auto", "on", "heads", "heads=", "heads=-0.1", "heads=0.2x", "heads=nan",
-                             "kv-groups=", "kv-groups=two", "ffn=0.2", "heads= 0.2"})
+    for (const char* text : {"",
+                             "Auto",
+                             "on",
+                             "heads",
+                             "heads=",
+                             "heads=-0.1",
+                             "heads=0.2x",
+                             "heads=nan",
+                             "kv-groups=",
+                             "kv-groups=two",
+                             "ffn",
+                             "ffn=",
+                             "ffn=-1",
+                             "heads= 0.2",
+                             "auto,ffn=0.1",
+                             "off,ffn=0.1",
+                             "heads=0.1,kv-groups=1",
+                             "heads=0.1,ffn=0",
+                             "ffn=0.1,ffn=0.1",
+                             "heads=0.1,",
+                             "heads=0.1,ffn=0.1,ffn=0.1"})
         expect_usage_error([&] { parse_prune(text); }, std::string("--prune ") + text);
 }
 

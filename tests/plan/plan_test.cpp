@@ -95,6 +95,9 @@ TEST_F(Plan, RefusesWhatItDoesNotKnow) {
     refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kKvGroups, 0.5}; }, "whole number");
     refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kKvGroups, 3}; }, "at most 2 can go");
     refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kHeads, 1}; }, "share");
+    refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kOff, 0, 1}; }, "--prune ffn=1; expected a share");
+    refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kAuto, 0, 0.1}; }, "--prune auto with ffn");
+    refused([](PlanOptions& o) { o.prune = {PruneRequest::Kind::kOff, 0, 0.1}; }, "expected --stats of score");
 }
 
 TEST_F(Plan, RefusesTypesThatNoMatrixWouldGet) {
@@ -276,6 +279,40 @@ TEST_F(OptimalPlan, PrunesWhatCostsNothingAndKeepsWhatCosts) {
     EXPECT_GT(*forced.predicted_kl, 1);  // which the plan owns up to
 }
 
+TEST_F(OptimalPlan, RemovesTheChannelsThatWereAskedFor) {
+    options.model = test::write_tiny_gguf(dir / "wide.gguf", {.n_embd = 64, .n_head = 8, .n_head_kv = 4, .n_ff = 1024});
+    set_statistics([](Statistics&) {});
+    options.target_bytes = file_of("q4_K", "q4_0");
+    options.prune = {PruneRequest::Kind::kKvGroups, 1, 0.4};
+    for (const char* policy : {"optimal", "tiers"}) {
+        options.policy = policy;
+        const Recipe recipe = run();
+        const auto model = open_model(options.model);
+        const OutputLayout layout = lay_out(*model, recipe, {});
+        EXPECT_EQ(layout.file.file_bytes(), recipe.budget.file_bytes);
+        EXPECT_LE(recipe.budget.file_bytes, *options.target_bytes);
+        EXPECT_EQ(layout.architecture.name, "deci");
+        EXPECT_EQ(layout.architecture.layers[0].n_head_kv, 3);
+        EXPECT_EQ(layout.architecture.layers[0].n_ff + layout.architecture.layers[1].n_ff, 2048 - 768);
+        EXPECT_NE(recipe.pruning.find("768 of 2048 feed-forward channels removed"), std::string::npos)
+            << recipe.pruning;
+        EXPECT_NE(explain(recipe).find("768 feed-forward channels removed"), std::string::npos) << explain(recipe);
+        EXPECT_NE(recipe.assignment_for("model.layers.0.mlp.up_proj.weight")->reason.find("channels removed, "),
+                  std::string::npos);
+        EXPECT_EQ(recipe_to_json(run()), recipe_to_json(recipe));
+        std::uint64_t feed_forward = 0;
+        for (const OutputTensor& tensor : layout.tensors)
+            if (tensor.spec.name.find("ffn_") != std::string::npos && is_matrix(tensor.source->id))
+                feed_forward += tensor.spec.bytes();
+        EXPECT_EQ(recipe.budget.mlp_bytes, feed_forward);
+    }
+    options.policy = "optimal";
+    const double with = *run().predicted_kl;
+    options.prune.channel_share = 0;
+    options.target_bytes = 1u << 30;
+    EXPECT_LT(*run().predicted_kl, with);
+}
+
 // 640 columns of o are no multiple of 256; without a head of each group they are 512, which are.
 TEST_F(OptimalPlan, PrunesWhereOtherBlocksThenFit) {
     options.model = test::write_tiny_gguf(dir / "other.gguf",
@@ -301,6 +338,8 @@ TEST_F(OptimalPlan, ChecksThatCurvatureBelongs) {
     set_statistics(
         [](Statistics& statistics) { statistics.curvature.at("blk.0.attn_output.weight").gates.pop_back(); });
     expect_refused(ErrorKind::kMalformed, "gates");
+    set_statistics([](Statistics& statistics) { statistics.curvature.at("blk.0.ffn_down.weight").gates = {1, 2}; });
+    expect_refused(ErrorKind::kMalformed, "blk.0.ffn_down.weight has 2 gates; the layer has 256 channels");
     set_statistics([](Statistics& statistics) { statistics.curvature["blk.9.attn_q.weight"] = {{1}, {1}, {}, 1}; });
     expect_refused(ErrorKind::kMalformed, "does not have");
 }
