@@ -142,7 +142,6 @@ private:
         options.scores = scores();
         options.statistics = statistics();
         options.threads = command_.common.threads;
-        if (command_.with_gram) options.gram = gram();
         stage("plan", {command_.arguments.text()}, {recipe()},
               [&] { save_recipe(plan(options, *progress_), recipe(), Overwrite::kReplace); });
     }

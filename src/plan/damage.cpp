@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <mutex>
 #include <numeric>
 #include <span>
@@ -105,9 +104,7 @@ struct Candidate {
         if (!with_feedback) return plain;
         const FeedbackOutcome outcome = with_feedback->improve(padded, stored);
         if (is_lookup) return rows.damage(type, stored);
-        return outcome.error_before > 0
-                   ? plain * std::pow(outcome.error_after / outcome.error_before, kFeedbackTransfer)
-                   : plain;
+        return outcome.error_before > 0 ? plain * feedback.expected_share(outcome) : plain;
     }
 };
 

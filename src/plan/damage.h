@@ -41,18 +41,14 @@ struct DamageOptions {
     GramSource gram;
 };
 
-/// What of the damage error feedback leaves elsewhere, from the share of the output's squared error that it leaves on
-/// the calibration data: there it makes good for what is peculiar to that data, too. With 4,096 tokens of
-/// Qwen2.5-Coder-0.5B 0.44 on average, on other text 0.60 (bench/output_error.py), which is 0.44 to this power.
-inline constexpr double kFeedbackTransfer = 0.6;
-
 /// The statistics say how the loss bends for this matrix, in every use of it.
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix);
 
 /// Quantises a sample of every matrix' rows as compress would, and weighs the errors by the curvature:
 /// ½ / count · Σ_rc rows_r / (Σ rows) · columns_c · ΔW_rc² (artifact/statistics.h). Reads only the sampled rows.
-/// With Gram matrices, times what error feedback leaves of the matrix' output error (kFeedbackTransfer); the rows that
-/// an embedding is looked up by do not gain, they only bear the errors.
+/// With Gram matrices, times the share of the matrix' output error that error feedback leaves; on other text than that
+/// the matrices are of, of what it gains tokens ÷ (tokens + channels) is counted on. The rows that an embedding is
+/// looked up by do not gain, they only bear the errors.
 /// @throws Error (kInternal without has_curvature; kMalformed, kIo), Interrupted
 DamageTable measure_damage(const Model& model, const Statistics& statistics,
                            const std::vector<DamageQuestion>& questions, const DamageOptions& options,

@@ -15,6 +15,12 @@ std::optional<ErrorFeedback> InputFeedback::of(ggml_type type, std::int64_t colu
     return ErrorFeedback(type, shared);
 }
 
+double InputFeedback::expected_share(const FeedbackOutcome& outcome) const {
+    const auto tokens = static_cast<double>(gram_.file->header().n_tokens);
+    const double gained = 1 - outcome.error_after / outcome.error_before;
+    return 1 - gained * tokens / (tokens + static_cast<double>(input_->width));
+}
+
 std::uint64_t InputFeedback::building_bytes(const GramSource& gram, const GramInput& input) {
     const auto block = FeedbackFactor::block_for(input, input.width, gram.most_bytes);
     return block ? FeedbackFactor::building_bytes(input.width, *block) : 0;
