@@ -18,7 +18,7 @@ target_compile_options(plasticity_quant PRIVATE -ffp-contract=off)
 # Threads are ours to share out; and sums must not depend on how many there are.
 target_compile_definitions(plasticity_quant PRIVATE EIGEN_DONT_PARALLELIZE)
 plasticity_library(score plasticity_engine)
-plasticity_library(plan plasticity_quant)
+plasticity_library(plan plasticity_engine plasticity_quant)
 plasticity_library(compress plasticity_quant)
 plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)

@@ -64,6 +64,13 @@ void GraphWorkspace::prepare() {
         throw Error(ErrorKind::kIo, "engine: no memory for a graph's intermediate results; take a shorter context");
 }
 
+std::size_t GraphWorkspace::planned_bytes() const {
+    const ggml_gallocr_ptr planner(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend_.get())));
+    std::size_t bytes = 0;
+    ggml_gallocr_reserve_n_size(planner.get(), graph_, nullptr, nullptr, &bytes);
+    return bytes;
+}
+
 std::size_t GraphWorkspace::bytes() const {
     return ggml_gallocr_get_buffer_size(allocator_.get(), 0);
 }

@@ -54,6 +54,9 @@ public:
     void prepare();
     void run(Kernels kernels = Kernels::kFast) const { backend_.compute(graph_, kernels); }
 
+    /// Bytes that prepare() would take for the graph as it is; nothing is allocated.
+    std::size_t planned_bytes() const;
+
     /// Bytes of intermediate results of the last prepared graph.
     std::size_t bytes() const;
 

@@ -2,15 +2,27 @@
 
 namespace plasticity {
 
-KvCache::KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type)
-    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
+void KvCache::declare(ggml_type type) {
     context_.reset(ggml_init({(2 * layers_.size() + 1) * ggml_tensor_overhead(), nullptr, true}));
     for (const LayerGeometry& layer : layers_) {
         const bool attends = layer.n_head_kv > 0;
         const std::int64_t width = head_dim_ * layer.n_head_kv;
-        keys_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity) : nullptr);
-        values_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity) : nullptr);
+        keys_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity_) : nullptr);
+        values_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity_) : nullptr);
     }
+}
+
+KvCache::KvCache(const Architecture& architecture, std::int32_t capacity, ggml_type type)
+    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
+    declare(type);
+    for (ggml_tensor* tensor = ggml_get_first_tensor(context_.get()); tensor != nullptr;
+         tensor = ggml_get_next_tensor(context_.get(), tensor))
+        tensor->data = tensor;  // an address that is never read
+}
+
+KvCache::KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type)
+    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
+    declare(type);
     if (ggml_get_first_tensor(context_.get()) == nullptr) return;
     buffer_ = backend.allocate(context_.get());
     ggml_backend_buffer_clear(buffer_.get(), 0);

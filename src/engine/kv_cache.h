@@ -15,6 +15,9 @@ public:
     /// @throws Error (kIo) when there is no memory for it
     KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type);
 
+    /// Shapes alone, for planning a graph that is never run: nothing is allocated.
+    KvCache(const Architecture& architecture, std::int32_t capacity, ggml_type type);
+
     /// Forgets the past; the memory stays.
     void clear() { used_ = 0; }
     std::int32_t capacity() const { return capacity_; }
@@ -29,6 +32,7 @@ public:
     ggml_tensor* values(ggml_context* context, int layer, std::int64_t n_cells) const;
 
 private:
+    void declare(ggml_type type);
     ggml_tensor* view(ggml_context* context, ggml_tensor* cache, int layer, std::int64_t n_cells) const;
 
     std::int32_t capacity_;

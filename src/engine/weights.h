@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -40,6 +41,15 @@ struct TransposedLayer {
     ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
 };
 
+/// What tokens pass through, but for the output matrix.
+struct PassWeights {
+    const Architecture& architecture;
+    std::span<const LayerWeights> layers;
+    ggml_tensor* token_embedding;
+    ggml_tensor* output_norm;
+    ggml_tensor* rope_factors;  ///< nullptr: none
+};
+
 struct WeightOptions {
     WeightPrecision precision = WeightPrecision::kStored;
     bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
@@ -53,6 +63,7 @@ public:
 
     const Architecture& architecture() const { return architecture_; }
     const LayerWeights& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
+    PassWeights pass() const { return {architecture_, layers_, token_embedding_, output_norm_, rope_factors_}; }
     const TransposedLayer& transposed(int index) const { return transposed_[static_cast<std::size_t>(index)]; }
 
     ggml_tensor* token_embedding() const { return token_embedding_; }

@@ -8,10 +8,10 @@
 
 #include "artifact/output_layout.h"
 #include "core/version.h"
+#include "engine/decoder_memory.h"
 #include "model/stock_form.h"
 #include "plan/assignments.h"
 #include "plan/measured_choice.h"
-#include "plan/memory.h"
 
 namespace plasticity {
 namespace {
@@ -134,7 +134,7 @@ Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::
         part_of(budget, tensor.id.role) += sizeof(float) * static_cast<std::uint64_t>(shape.rows * shape.cols);
     }
     budget.kv_cache_max_bytes = kv_cache_bytes(output, inputs.goal.context_length, inputs.goal.kv_type);
-    budget.compute_bytes = compute_bytes(output, inputs.goal.context_length);
+    budget.compute_bytes = decoder_memory(output, inputs.goal.context_length).total();
     budget.total_bytes = budget.embedding_bytes + budget.attention_bytes + budget.mlp_bytes + budget.norm_bytes +
                          budget.kv_cache_max_bytes + budget.compute_bytes;
     budget.limit_bytes = limit_bytes(inputs, heads);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "engine/decoder_memory.h"
 #include "engine/engine_support.h"
 
 namespace plasticity {
@@ -124,6 +125,17 @@ TEST_P(DecoderOfATinyModel, GivesTheLogitsThatAreWanted) {
 
 INSTANTIATE_TEST_SUITE_P(Families, DecoderOfATinyModel, testing::Values("llama", "qwen2", "deci"),
                          [](const auto& family) { return family.param; });
+
+TEST_P(DecoderOfATinyModel, TakesTheMemoryThatIsPredicted) {
+    Decoder decoder = load({.context_length = 1024});
+    decoder.feed(scattered_tokens(1024), 0, [](std::int32_t, std::span<const float>) {});
+    const DecoderMemory predicted = decoder_memory(model_->architecture(), 1024);
+    const auto measured = static_cast<double>(decoder.compute_bytes());
+    EXPECT_NEAR(static_cast<double>(predicted.graphs) / measured, 1, 0.05);
+    EXPECT_EQ(predicted.host, 4u * (512 * 32 + 64 * 264) + 2u * 512 * 1024);
+    EXPECT_GT(predicted.kernels, 0u);
+    EXPECT_GT(decoder_memory(model_->architecture(), 2048).graphs, predicted.graphs);
+}
 
 class DecoderLimits : public testing::Test {
 protected:
