@@ -1,13 +1,13 @@
 #include "quant/affine_super_blocks.h"
 
 #include "quant/super_packing.h"
+#include "quant/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quant/affine_super_blocks.cpp"
 #include <hwy/foreach_target.h>
 
 #include "quant/affine_super_scale-inl.h"
-#include "quant/vector_targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace plasticity::HWY_NAMESPACE {

@@ -1,11 +1,12 @@
 #include "quant/feedback_kernels.h"
 
+#include "quant/vector_targets.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quant/feedback_kernels.cpp"
 #include <hwy/foreach_target.h>
 
 #include "quant/scale_search-inl.h"
-#include "quant/vector_targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace plasticity::HWY_NAMESPACE {

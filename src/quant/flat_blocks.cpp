@@ -2,13 +2,13 @@
 
 #include "quant/codebook.h"
 #include "quant/flat_packing.h"
+#include "quant/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quant/flat_blocks.cpp"
 #include <hwy/foreach_target.h>
 
 #include "quant/scale_search-inl.h"
-#include "quant/vector_targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace plasticity::HWY_NAMESPACE {

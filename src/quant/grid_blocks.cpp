@@ -3,6 +3,7 @@
 #include "quant/grid_packing.h"
 #include "quant/signed_grid.h"
 #include "quant/super_packing.h"
+#include "quant/vector_targets.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "quant/grid_blocks.cpp"
@@ -10,7 +11,6 @@
 
 #include "quant/grid_search-inl.h"
 #include "quant/super_scale-inl.h"
-#include "quant/vector_targets.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace plasticity::HWY_NAMESPACE {

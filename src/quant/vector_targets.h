@@ -1,5 +1,9 @@
 #pragma once
 
+#ifdef HWY_DISABLED_TARGETS
+#error "a header of Highway came first: quant/vector_targets.h belongs into the first block of includes"
+#endif
+
 /// What Highway compiles the searches for: baseline, SSE4, AVX2 and AVX-512, or baseline and NEON. SSSE3 is next to
 /// SSE4; the scalable vectors of SVE and RISC-V have no size that arrays could hold, NEON serves there. To be included
 /// before any header of Highway.
