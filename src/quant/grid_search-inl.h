@@ -153,7 +153,8 @@ HWY_INLINE GroupPoints<Shape> best_points(const SignedGrid& grid, LaneView view,
         half_costs<Shape>(grid, view, first, scale, costs.lower);
         half_costs<Shape>(grid, view, first + Shape::kDims / 2, scale, costs.upper);
     };
-    GroupPoints<Shape> found;
+    // An implicit constructor is not compiled for NEON by g++, and vectors cannot be made in it.
+    GroupPoints<Shape> found{{}, {constant(0.0f), constant(0.0f)}};
     CellCosts<Shape> a, b;
     for (std::size_t cell = 0; cell < Shape::kCells; cell += 2) {
         costs_of(cell, a);
@@ -162,7 +163,6 @@ HWY_INLINE GroupPoints<Shape> best_points(const SignedGrid& grid, LaneView view,
         found.points[cell] = two.best_a;
         found.points[cell + 1] = two.best_b;
     }
-    found.sums = {constant(0.0f), constant(0.0f)};
     for (std::size_t cell = 0; cell < Shape::kCells; ++cell) {
         const Floats word_at = hn::Mul(found.points[cell], constant(static_cast<float>(Shape::kWords)));
         const Integers at = hn::ConvertTo(integers, word_at);
