@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Rows that 256-wide blocks do not divide: 32-wide types or zero-padding, at the same bytes per weight?
+"""Rows that 256-wide blocks do not divide: 32-wide types, zero-padding or padded columns, at the same bytes per weight?
 
 Widths of 576 and 896 (real models, off-grid F16 bases), 25 heads × 128 = 3200 and feed-forward widths that are no
-multiples of 256 (random weights). Each is planned at --bits with --align none, pad and auto, without pruning; every file
-is measured against its base by the own engine and run by llama-perplexity, whose perplexity must be the own engine's.
+multiples of 256 (random weights). Each is planned at --bits with --align none, pad, auto and columns, without pruning;
+every file is measured against its base by the own engine and, where it is stock, run by llama-perplexity, whose perplexity
+must be the own engine's. Columns of single matrices are padded with --allow-own: only the own engine runs them.
 """
 
 import json
@@ -13,7 +14,7 @@ import subprocess
 from ragged_model import SHAPES, write
 from workbench import MODELS, Workbench, parser_for, remove, say
 
-ALIGNMENTS = ["none", "pad", "auto"]
+ALIGNMENTS = ["none", "pad", "auto", "columns"]
 INFEASIBLE = 5  # the program's exit code
 
 
@@ -23,6 +24,8 @@ def plan(bench, base, scored, bits, align):
     gradients, stats, _ = scored
     command = [bench.program, "plan", base, "--scores", gradients, "--stats", stats, "--target-bpw", str(bits), "--policy",
                "optimal", "--prune", "off", "--align", align, "-o", target, "--force", "--quiet", "-t", str(bench.options.threads)]
+    if align == "columns":
+        command.append("--allow-own")
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode == INFEASIBLE:
         return None, int(re.search(r"smallest file is (\d+) bytes", result.stderr).group(1))
@@ -59,11 +62,12 @@ def measure(bench, base, scored, recipe_path, recipe):
     bench.plasticity("verify", target)
     assert target.stat().st_size == announced == recipe["budget"]["fileBytes"]
     quality = bench.evaluate(target, base)
-    figures = {"padding": recipe.get("padding", {}), "architecture": recipe["outputArchitecture"],
+    figures = {"padding": recipe.get("padding", {}), "stock": recipe["stock"], "architecture": recipe["outputArchitecture"],
                "rows": rows_by_alignment(recipe),
                "predicted_kl": recipe["predictedKl"], "mean_kl": quality["mean_kl"],
-               "top1_agreement": quality["top1_agreement"], "perplexity": quality["perplexity"],
-               "stock_perplexity": stock_perplexity(bench, target)}
+               "top1_agreement": quality["top1_agreement"], "perplexity": quality["perplexity"]}
+    if recipe["stock"]:
+        figures["stock_perplexity"] = stock_perplexity(bench, target)
     remove(target)
     return figures
 
@@ -73,14 +77,14 @@ def measure_case(bench, base):
     rows = []
     for bits in bench.options.bits:
         measured = {}
-        for align in ALIGNMENTS:
+        for align in bench.options.align:
             path, smallest = plan(bench, base, scored, bits, align)
             row = {"bits": bits, "align": align}
             if path is None:
                 row["smallest_file"] = smallest
             else:
                 recipe = json.loads(path.read_text())
-                padding = json.dumps(recipe.get("padding", {}))
+                padding = json.dumps([recipe.get("padding", {}), recipe["stock"]])
                 row |= {"alignment": recipe.get("alignment", ""), "bytes": recipe["budget"]["fileBytes"]}
                 if padding not in measured:  # auto's choice differs from one of the others in its words only
                     measured[padding] = measure(bench, base, scored, path, recipe)
@@ -98,6 +102,7 @@ def random_base(bench, shape):
 
 def main():
     parser = parser_for(__doc__, tokens=1024, chunks=2)
+    parser.add_argument("--align", nargs="+", choices=ALIGNMENTS, default=ALIGNMENTS)
     parser.add_argument("--bits", nargs="+", type=float, default=[4.0, 4.5, 5.0], help="of the file per weight")
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(SHAPES), help="with random weights")
     options = parser.parse_args()

@@ -74,10 +74,13 @@ def alignment(part):
             if "smallest_file" in row:
                 rows.append([*case, f"does not fit; the smallest file has {row['smallest_file']:,} bytes", *["–"] * 6])
                 continue
-            padding = ", ".join(f"{name} {size}" for name, size in row["padding"].items()) or "nothing padded"
-            rows.append([*case, padding, row["architecture"], f"{row['bytes']:,}", f"{row['predicted_kl']:.4f}",
+            padding = ", ".join(f"{name} {size}" for name, size in row["padding"].items())
+            if not row.get("stock", True):
+                padding = "input columns of single matrices: not stock"
+            stock = f"{row['stock_perplexity']:.4f}" if "stock_perplexity" in row else "–"
+            rows.append([*case, padding or "nothing padded", row["architecture"], f"{row['bytes']:,}", f"{row['predicted_kl']:.4f}",
                          f"{row['mean_kl']:.4f}", f"{row['top1_agreement']:.1%}",
-                         f"{row['perplexity']:.4f} / {row['stock_perplexity']:.4f}"])
+                         f"{row['perplexity']:.4f} / {stock}"])
     return table(["base", "bits per weight asked", "`--align`", "padding", "architecture", "bytes", "predicted KL",
                   "measured KL", "top-1", "perplexity, own engine / llama-perplexity"], rows)
 

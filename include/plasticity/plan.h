@@ -39,9 +39,9 @@ struct PlanOptions {
     PruneRequest prune;
     std::string floor_type = "q3_K_S";                              ///< no matrix goes below this many bits per weight
     std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
-    std::string align = "auto";                                     ///< rows that bar 256-wide types: auto | none | pad
-    bool require_stock = true;  ///< fail where stock llama.cpp could not run the output
-    int threads = 0;            ///< 0: all processors
+    std::string align = "auto";  ///< rows that bar 256-wide types: auto | none | pad | columns, the last not in stock
+    bool require_stock = true;   ///< fail where stock llama.cpp could not run the output
+    int threads = 0;             ///< 0: all processors
 };
 
 /// Refuses what plan() would refuse of its options before it looks at scores, which need not be there yet.

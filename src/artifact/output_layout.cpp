@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "io/problem_list.h"
+#include "model/column_padding.h"
 #include "model/rope_layout.h"
 #include "model/stock_form.h"
 
@@ -175,6 +176,22 @@ void pad(OutputTensor& tensor, const Padding& padding) {
         tensor.scale = std::sqrt(static_cast<float>(source.cols) / static_cast<float>(padding.width));
 }
 
+/// Zeros behind the input columns of one matrix, as its line of the recipe says.
+void pad_columns(OutputTensor& tensor, const Recipe& recipe, ProblemList& problems) {
+    const TensorId& id = tensor.source->id;
+    if (!is_matrix(id)) return;
+    const QuantAssignment& assignment = *recipe.assignment_for(hf_name(id));
+    if (assignment.padded_columns == 0) return;
+    const std::int64_t cols = tensor.n_cols(), whole = whole_blocks(assignment.type, cols);
+    if (whole == cols || assignment.padded_columns != whole)
+        problems.add(fmt::format("{}: paddedColumns is {}; rows of {} {} of {} ({})", gguf_name(id),
+                                 assignment.padded_columns, cols,
+                                 whole == cols ? "divide into blocks" : fmt::format("want {} for blocks", whole),
+                                 ggml_blck_size(assignment.type), ggml_type_name(assignment.type)));
+    else
+        pad_end(tensor.cols, cols, whole);
+}
+
 GgufTensorSpec spec_of(const OutputTensor& tensor, const Recipe& recipe) {
     const ModelTensor& source = *tensor.source;
     const std::int64_t rows = tensor.n_rows(), cols = tensor.n_cols();
@@ -196,10 +213,10 @@ void check_blocks(const GgufTensorSpec& spec, ProblemList& problems) {
                         spec.name, spec.dims[0], block, ggml_type_name(spec.type)));
 }
 
-/// What the embedding holds in padded channels is in the residual stream of every token.
-void check_zeros(const OutputTensor& tensor, ProblemList& problems) {
+/// What the embedding holds in padded channels is in the residual stream of every token, where that is as wide.
+void check_zeros(const OutputTensor& tensor, const Padding& padding, ProblemList& problems) {
     const std::int64_t boundary = tensor.source->cols;
-    if (tensor.source->id.role == TensorRole::kTokenEmbedding && tensor.n_cols() > boundary &&
+    if (tensor.source->id.role == TensorRole::kTokenEmbedding && padding.width > boundary &&
         !keeps_zero_columns(tensor.spec.type, boundary))
         problems.add(
             fmt::format("{}: {} cannot hold zeros from column {} on; choose a type of the K family or with "
@@ -261,6 +278,7 @@ void add_continuum(const Recipe& recipe, const Architecture& base, GgufMetadata&
             scores.push_back(index < layer.head_scores.size() ? static_cast<float>(layer.head_scores[index]) : 0.0f);
         }
     }
+    if (recipe.pads_columns()) metadata.set(std::string(kPaddedColumnsKey), true);
     metadata.set("continuum.compression_recipe", recipe_to_json(recipe));
     metadata.set("continuum.per_layer_head_counts", GgufArray(std::move(heads)));
     metadata.set("continuum.per_layer_kv_head_counts", GgufArray(std::move(kv_heads)));
@@ -290,9 +308,10 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
         tensor.source = source;
         select_kept(tensor, model.architecture(), layout.architecture, recipe);
         pad(tensor, recipe.padding);
+        pad_columns(tensor, recipe, problems);
         tensor.spec = spec_of(tensor, recipe);
         check_blocks(tensor.spec, problems);
-        check_zeros(tensor, problems);
+        check_zeros(tensor, recipe.padding, problems);
         layout.tensors.push_back(std::move(tensor));
     }
     problems.throw_if_any();

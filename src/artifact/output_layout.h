@@ -40,13 +40,15 @@ struct OutputOptions {
 
 /// Lays the output out in the form that stock llama.cpp takes (model/stock_form.h): the model's own architecture, or
 /// `deci` where head counts or feed-forward widths differ between layers (query and key rows then move to the NORM
-/// layout). Padding is zeros behind what there is, for heads behind those of each KV group. Metadata: general.*,
-/// <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
+/// layout). Padding is zeros behind what there is, for heads behind those of each KV group. What pads columns of single
+/// matrices is no stock form: the file then says so (`continuum.padded_columns`, model/column_padding.h).
+/// Metadata: general.*, <arch>.*, tokenizer.*, and `continuum.compression_recipe` (the recipe's JSON text),
 /// `continuum.per_layer_head_counts`, `continuum.per_layer_kv_head_counts` (int32 arrays),
 /// `continuum.utilization_scores` (float32 array, layers × base heads, row-major), where feed-forward channels go
 /// `continuum.per_layer_feed_forward_lengths` (int32 array, before padding), `continuum.source_sha256` (strings,
 /// one for each of the model's files: zeros until state_sources() fills them in, so that the size is right before).
-/// @throws Error (kMalformed) when the recipe does not fit the model, or a type's blocks do not fit a row
+/// @throws Error (kMalformed) when the recipe does not fit the model, a type's blocks do not fit a row, or padded
+/// columns are not what they want
 OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptions& options);
 
 /// Fills in `continuum.source_sha256`. @param sha256  of each of the model's files, 64 hex digits

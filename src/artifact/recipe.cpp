@@ -92,6 +92,20 @@ void check_assignments(const Recipe& recipe, const Architecture& architecture, P
     }
 }
 
+/// What pads the columns of single matrices runs in this program only.
+void check_padded_columns(const Recipe& recipe, const Architecture& architecture, ProblemList& problems) {
+    if (!recipe.pads_columns()) return;
+    if (recipe.stock)
+        problems.add(
+            "stock is true; expected false where tensorQuantMap has paddedColumns, which stock llama.cpp "
+            "refuses");
+    if (architecture.experts.count > 0)
+        problems.add(
+            fmt::format("tensorQuantMap: paddedColumns in a {}; expected none in a mixture of experts, which "
+                        "this program does not run",
+                        architecture.name));
+}
+
 }  // namespace
 
 const QuantAssignment* Recipe::assignment_for(std::string_view hf_name) const {
@@ -110,6 +124,10 @@ bool Recipe::prunes() const {
 bool Recipe::prunes_feed_forward() const {
     return std::ranges::any_of(topology.layers,
                                [](const LayerTopology& layer) { return layer.feed_forward.has_value(); });
+}
+
+bool Recipe::pads_columns() const {
+    return std::ranges::any_of(tensor_quant_map, [](const QuantAssignment& entry) { return entry.padded_columns > 0; });
 }
 
 bool glob_matches(std::string_view glob, std::string_view name) {
@@ -166,6 +184,7 @@ void require_recipe_fits(const Recipe& recipe, const Architecture& architecture,
                                  recipe.topology.head_dim, heads, kv_heads, architecture.head_dim));
     check_assignments(recipe, architecture, problems);
     check_padding(kept_architecture(recipe, architecture), recipe.padding, problems);
+    check_padded_columns(recipe, architecture, problems);
     problems.throw_if_any();
 }
 

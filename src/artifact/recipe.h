@@ -47,6 +47,9 @@ struct QuantAssignment {
     ggml_type type = GGML_TYPE_F16;
     std::string reason;          ///< with its numbers
     bool error_feedback = true;  ///< where Gram matrices are given; written when false
+    /// Length that rows are filled up to with zeros, so that whole blocks fit, for the own engine alone
+    /// (model/column_padding.h); 0: as long as the model has them. Written where it is not 0.
+    std::int32_t padded_columns = 0;
     bool operator==(const QuantAssignment&) const = default;
 };
 
@@ -92,6 +95,7 @@ struct Recipe {
     const QuantAssignment* assignment_for(std::string_view hf_name) const;
     bool prunes() const;               ///< some layer keeps fewer heads or channels than the base has
     bool prunes_feed_forward() const;  ///< channels
+    bool pads_columns() const;         ///< some assignment makes rows longer than the model has them: not stock
 };
 
 /// True when `name` matches `glob` whole.
@@ -110,8 +114,9 @@ Recipe load_recipe(const std::filesystem::path& path);
 Architecture kept_architecture(const Recipe& recipe, const Architecture& base);
 
 /// The recipe is for this model: layer and head counts agree, its padding can be had (check_padding), every matrix has
-/// an assignment, each layer's retained query heads are spread evenly over its retained KV groups (attention maps
-/// query head h to KV group h / (heads / groups)), and lists of feed-forward channels are of the layer's own width.
+/// an assignment, padded columns are said not to be stock and not asked of experts, each layer's retained query heads
+/// are spread evenly over its retained KV groups (attention maps query head h to KV group h / (heads / groups)), and
+/// lists of feed-forward channels are of the layer's own width.
 /// @throws Error (kMalformed) with every problem found
 void require_recipe_fits(const Recipe& recipe, const Architecture& architecture, std::string_view where);
 

@@ -199,6 +199,18 @@ Topology read_topology(const Parsed& json, ProblemList& problems) {
     return topology;
 }
 
+std::int32_t read_padded_columns(ObjectReader& reader, ggml_type type) {
+    constexpr std::string_view kKey = "paddedColumns";
+    if (!reader.has(kKey)) return 0;
+    const std::int64_t columns = reader.integer(kKey, 1, kMaxInt), block = ggml_blck_size(type);
+    if (block == 1 || columns % block != 0)
+        reader.fail(kKey, block == 1 ? fmt::format("is {}; expected none, since {} has no blocks", columns,
+                                                   ggml_type_name(type))
+                                     : fmt::format("is {}; expected a multiple of the {} weights in a block of {}",
+                                                   columns, block, ggml_type_name(type)));
+    return static_cast<std::int32_t>(columns);
+}
+
 QuantAssignment read_assignment(const Parsed& json, const std::string& where) {
     ObjectReader reader(json, where);
     QuantAssignment assignment;
@@ -209,6 +221,7 @@ QuantAssignment read_assignment(const Parsed& json, const std::string& where) {
     assignment.type = *type;
     assignment.reason = reader.text("reason");
     if (reader.has("errorFeedback")) assignment.error_feedback = reader.boolean("errorFeedback");
+    assignment.padded_columns = read_padded_columns(reader, assignment.type);
     reader.finish();
     return assignment;
 }
@@ -282,6 +295,7 @@ std::string recipe_to_json(const Recipe& recipe) {
         item["quantType"] = ggml_type_name(assignment.type);
         item["reason"] = assignment.reason;
         if (!assignment.error_feedback) item["errorFeedback"] = false;
+        if (assignment.padded_columns > 0) item["paddedColumns"] = assignment.padded_columns;
         json["tensorQuantMap"].push_back(std::move(item));
     }
     return json_text(json);

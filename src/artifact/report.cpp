@@ -17,6 +17,10 @@ std::string report_to_json(const Report& report) {
     json["modelPath"] = report.model_path;
     json["fileBytes"] = report.file_bytes;
     json["architecture"] = report.architecture;
+    if (report.stock) {
+        json["stock"] = *report.stock;
+        json["stockReason"] = report.stock_reason;
+    }
     json["passed"] = report.passed();
     json["checks"] = nlohmann::ordered_json::array();
     for (const Check& check : report.checks) {

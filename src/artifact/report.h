@@ -33,6 +33,8 @@ struct Report {
     std::string model_path;
     std::uint64_t file_bytes = 0;
     std::string architecture;
+    std::optional<bool> stock;  ///< as the embedded recipe says: stock llama.cpp runs it; nothing without a recipe
+    std::string stock_reason;
     std::vector<Check> checks;
     std::optional<QualityPanel> quality;
     std::string test_prompt;

@@ -41,6 +41,18 @@ ordered_json inspect_tied_copy(const TiedCopy& copy) {
             {"relative_error", copy.relative_error ? ordered_json(*copy.relative_error) : nullptr}};
 }
 
+/// Of matrices whose rows end in zeros that the model does not have.
+ordered_json inspect_padded_columns(const Model& model) {
+    std::size_t matrices = 0;
+    std::uint64_t bytes = 0;
+    for (const ModelTensor& tensor : model.tensors()) {
+        if (tensor.padded_cols == 0) continue;
+        ++matrices;
+        bytes += tensor.bytes();
+    }
+    return {{"matrices", matrices}, {"bytes", bytes}, {"stock", false}};
+}
+
 ordered_json inspect_model(const fs::path& path) {
     const auto model = open_model(path);
     const Architecture& a = model->architecture();
@@ -75,6 +87,8 @@ ordered_json inspect_model(const fs::path& path) {
         {"types", by_type},
     };
     if (model->tied_copy()) found["tied_copy"] = inspect_tied_copy(*model->tied_copy());
+    if (std::ranges::any_of(model->tensors(), [](const ModelTensor& tensor) { return tensor.padded_cols > 0; }))
+        found["padded_columns"] = inspect_padded_columns(*model);
     return found;
 }
 

@@ -118,8 +118,8 @@ void add_plan_options(CLI::App& command, PlanArguments& arguments) {
         ->group("Plan");
     command
         .add_option("--align", options.align,
-                    "Rows that bar 256-wide types: none (32-wide types), pad (with zeros), or auto: whichever is "
-                    "predicted to do less damage")
+                    "Rows that bar 256-wide types: none (32-wide types), pad (with zeros), columns (of single "
+                    "matrices, with --allow-own), or auto: whichever is predicted to do least damage")
         ->capture_default_str()
         ->group("Plan");
     command

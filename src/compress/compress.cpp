@@ -67,6 +67,17 @@ bool loses_columns(const OutputTensor& tensor) {
     return !tensor.source->is_vector && tensor.loses_cols();
 }
 
+void note_padding(const OutputLayout& layout, const Recipe& recipe, Progress& progress) {
+    if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
+    const auto has_padded_columns = [&](const OutputTensor& tensor) {
+        const TensorId& id = tensor.source->id;
+        return is_matrix(id) && recipe.assignment_for(hf_name(id))->padded_columns > 0;
+    };
+    if (const auto n = std::ranges::count_if(layout.tensors, has_padded_columns); n > 0)
+        progress.note(
+            fmt::format("input columns of {} matrices padded with zeros: only this program runs the file", n));
+}
+
 void note_compensation(const OutputLayout& layout, std::uint64_t compensated, Progress& progress) {
     progress.note(fmt::format("compensation in {} of {} matrices that lose input columns", compensated,
                               std::ranges::count_if(layout.tensors, loses_columns)));
@@ -117,7 +128,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     const auto statistics = load_optional_statistics(options, *model);
     if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
     OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
-    if (recipe.padding.any()) progress.note(fmt::format("padded with zeros to {}", padding_text(recipe.padding)));
+    note_padding(layout, recipe, progress);
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
     if (recipe.counts_on_feedback && !gram)

@@ -49,15 +49,21 @@ void copy_columns(std::span<const float> source, const OutputTensor& tensor, std
         target[i] = tensor.cols[i] == kZeros ? 0.0f : source[static_cast<std::size_t>(tensor.cols[i])];
 }
 
-/// For each block of an output row the source's block that it is, or kZeros. Nothing where blocks would be cut.
+/// For each block of an output row the source's block that it is, or kZeros. Nothing where blocks would be cut. Zeros
+/// that fill the source's last block (ModelTensor::padded_cols) belong to that block.
 std::optional<std::vector<std::int64_t>> stored_blocks(const OutputTensor& tensor) {
     const std::int64_t block = ggml_blck_size(tensor.spec.type);
+    const auto is_column = [&](std::int64_t col, std::int64_t stored) {
+        return col == stored ||
+               (col == kZeros && stored >= tensor.source->cols && stored < tensor.source->row_length());
+    };
     std::vector<std::int64_t> blocks;
     for (std::size_t first = 0; first < tensor.cols.size(); first += static_cast<std::size_t>(block)) {
         const std::int64_t source = tensor.cols[first];
         if (source != kZeros && source % block != 0) return std::nullopt;
         for (std::int64_t i = 1; i < block; ++i)
-            if (tensor.cols[first + static_cast<std::size_t>(i)] != (source == kZeros ? kZeros : source + i))
+            if (const std::int64_t col = tensor.cols[first + static_cast<std::size_t>(i)];
+                source == kZeros ? col != kZeros : !is_column(col, source + i))
                 return std::nullopt;
         blocks.push_back(source == kZeros ? kZeros : source / block);
     }

@@ -27,9 +27,34 @@ RopeParameters rope_parameters(const GraphScope& scope, const LayerWeights& laye
     return p;
 }
 
-ggml_tensor* project(ggml_context* context, ggml_tensor* weight, ggml_tensor* bias, ggml_tensor* x) {
-    ggml_tensor* y = ggml_mul_mat(context, weight, x);
-    return bias != nullptr ? ggml_add(context, y, bias) : y;
+/// What several matrices read. The rows of some are longer than it has channels (model/column_padding.h): those get
+/// zeros behind the channels, made once for all.
+class MatrixInput {
+public:
+    MatrixInput(ggml_context* context, ggml_tensor* x) : context_(context), x_(x) {}
+
+    ggml_tensor* times(ggml_tensor* weight, ggml_tensor* bias = nullptr) {
+        ggml_tensor* y = ggml_mul_mat(context_, weight, of_length(weight->ne[0]));
+        return bias != nullptr ? ggml_add(context_, y, bias) : y;
+    }
+
+private:
+    ggml_tensor* of_length(std::int64_t length) {
+        if (length == x_->ne[0]) return x_;
+        if (padded_ == nullptr || padded_->ne[0] != length)
+            padded_ = ggml_pad(context_, x_, static_cast<int>(length - x_->ne[0]), 0, 0, 0);
+        return padded_;
+    }
+
+    ggml_context* context_;
+    ggml_tensor* x_;
+    ggml_tensor* padded_ = nullptr;
+};
+
+/// Without the columns behind the first `n`.
+ggml_tensor* cut_to(ggml_context* context, ggml_tensor* rows, std::int64_t n) {
+    if (rows->ne[0] == n) return rows;
+    return ggml_cont(context, ggml_view_2d(context, rows, n, rows->ne[1], rows->nb[1], 0));
 }
 
 constexpr float kGeluRoot = 0.79788456080286535588f;  // √(2/π)
@@ -63,7 +88,8 @@ ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor
 }
 
 ggml_tensor* build_embedding(const GraphScope& scope, ggml_tensor* token_embedding, ggml_tensor* ids) {
-    return multiplied(scope.context, ggml_get_rows(scope.context, token_embedding, ids),
+    ggml_tensor* rows = ggml_get_rows(scope.context, token_embedding, ids);
+    return multiplied(scope.context, cut_to(scope.context, rows, scope.architecture.n_embd),
                       scope.architecture.multipliers.embedding);
 }
 
@@ -94,14 +120,15 @@ Projections build_projections(const GraphScope& scope, const LayerWeights& layer
     };
     Projections p{};
     p.normed = build_rms_norm(scope, x, layer.attention_norm);
-    p.raw_query = as_heads(project(context, layer.query, layer.query_bias, p.normed), layer.geometry.n_head);
-    p.raw_key = as_heads(project(context, layer.key, layer.key_bias, p.normed), layer.geometry.n_head_kv);
+    MatrixInput input(context, p.normed);
+    p.raw_query = as_heads(input.times(layer.query, layer.query_bias), layer.geometry.n_head);
+    p.raw_key = as_heads(input.times(layer.key, layer.key_bias), layer.geometry.n_head_kv);
     const auto normed_heads = [&](ggml_tensor* heads, ggml_tensor* norm) {
         return norm != nullptr ? build_rms_norm(scope, heads, norm) : heads;
     };
     p.query = build_rope(scope, layer, normed_heads(p.raw_query, layer.query_norm));
     p.key = build_rope(scope, layer, normed_heads(p.raw_key, layer.key_norm));
-    p.value = as_heads(project(context, layer.value, layer.value_bias, p.normed), layer.geometry.n_head_kv);
+    p.value = as_heads(input.times(layer.value, layer.value_bias), layer.geometry.n_head_kv);
     return p;
 }
 
@@ -113,7 +140,7 @@ float attention_scale(const Architecture& architecture) {
 Addition build_attention_output(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* heads,
                                 ggml_tensor* residual) {
     Addition a{};
-    a.projected = project(scope.context, layer.attention_output, layer.attention_output_bias, heads);
+    a.projected = MatrixInput(scope.context, heads).times(layer.attention_output, layer.attention_output_bias);
     a.output = added_to(scope, residual, a.projected, layer.attention_post_norm);
     return a;
 }
@@ -122,10 +149,11 @@ FeedForward build_feed_forward(const GraphScope& scope, const LayerWeights& laye
     ggml_context* context = scope.context;
     FeedForward f{};
     f.normed = build_rms_norm(scope, x, layer.feed_forward_norm);
-    f.gate = ggml_mul_mat(context, layer.gate, f.normed);
-    f.up = ggml_mul_mat(context, layer.up, f.normed);
+    MatrixInput input(context, f.normed);
+    f.gate = input.times(layer.gate);
+    f.up = input.times(layer.up);
     f.activated = activated(scope, f.gate, f.up);
-    f.projected = ggml_mul_mat(context, layer.down, f.activated);
+    f.projected = MatrixInput(context, f.activated).times(layer.down);
     f.output = added_to(scope, x, f.projected, layer.feed_forward_post_norm);
     return f;
 }
@@ -144,7 +172,7 @@ ggml_tensor* build_gelu_back(ggml_context* context, ggml_tensor* gradient, ggml_
 }
 
 ggml_tensor* build_logits(const GraphScope& scope, ggml_tensor* output, ggml_tensor* hidden) {
-    return multiplied(scope.context, ggml_mul_mat(scope.context, output, hidden),
+    return multiplied(scope.context, MatrixInput(scope.context, hidden).times(output),
                       1.0f / scope.architecture.multipliers.logit_divisor);
 }
 

@@ -10,7 +10,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::size_t kNodesPerLayer = 64;
+constexpr std::size_t kNodesPerLayer = 80;
 constexpr std::size_t kNodesOutsideLayers = 64;
 
 /// Token i of the batch, at position n_past + i, sees every cell up to its own, or the last `window` of them.

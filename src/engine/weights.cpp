@@ -163,11 +163,12 @@ private:
         const ModelTensor* source = model_.find(id);
         if (source == nullptr) return nullptr;
         ggml_tensor* tensor = nullptr;
+        const ggml_type type = matrix_type(options_.precision, source->type);
         if (source->is_vector)
             tensor = ggml_new_tensor_1d(weights_.context_.get(), GGML_TYPE_F32, source->cols);
         else
-            tensor = ggml_new_tensor_2d(weights_.context_.get(), matrix_type(options_.precision, source->type),
-                                        source->cols, source->rows);
+            tensor = ggml_new_tensor_2d(weights_.context_.get(), type,
+                                        type == source->type ? source->row_length() : source->cols, source->rows);
         ggml_set_name(tensor, source->name.c_str());
         jobs_.push_back({source, tensor, nullptr});
         return tensor;

@@ -19,6 +19,7 @@ WeightPrecision parse_weight_precision(std::string_view name);
 std::string_view weight_precision_name(WeightPrecision precision);
 
 /// One block's weights. A matrix of `rows` × `cols` is a ggml tensor with ne = {cols, rows}; absent ones are nullptr.
+/// As stored, rows may end in columns of padding (model/column_padding.h), which count for nothing.
 struct LayerWeights {
     LayerGeometry geometry;
     bool rotates = true;  ///< queries and keys by position

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "io/gguf_writer.h"
+#include "model/column_padding.h"
 #include "model/stock_form.h"
 #include "model/tensor_stream.h"
 
@@ -54,11 +55,15 @@ GgufLayout lay_out(const Model& model, const Architecture& architecture, const M
     write_architecture(architecture, layout.metadata);
     for (const auto& [key, value] : model.tokenizer().entries()) layout.metadata.set(key, value);
 
-    for (const ModelTensor& tensor : model.tensors())
+    for (const ModelTensor& tensor : model.tensors()) {
+        const ggml_type type = type_in_file(tensor, matrices);
+        const std::int64_t length = type == tensor.type ? tensor.row_length() : tensor.cols;
+        if (length != tensor.cols) layout.metadata.set(std::string(kPaddedColumnsKey), true);
         layout.tensors.push_back({.name = tensor.name,
-                                  .type = type_in_file(tensor, matrices),
+                                  .type = type,
                                   .n_dims = tensor.n_dims(),
-                                  .dims = {tensor.cols, tensor.rows / tensor.n_matrices, tensor.n_matrices, 1}});
+                                  .dims = {length, tensor.rows / tensor.n_matrices, tensor.n_matrices, 1}});
+    }
     if (std::ranges::any_of(layout.tensors, ggml_is_quantized, &GgufTensorSpec::type))
         layout.metadata.set("general.quantization_version", std::uint32_t{GGML_QNT_VERSION});
     return layout;

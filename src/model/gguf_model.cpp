@@ -9,6 +9,7 @@
 #include "io/gguf_reader.h"
 #include "io/printable.h"
 #include "model/attempt.h"
+#include "model/column_padding.h"
 #include "model/family.h"
 #include "model/tensor_check.h"
 #include "model/tokenizer_check.h"
@@ -30,6 +31,10 @@ public:
             is_described = true;
         });
         collect_tensors(is_described, problems);
+        attempt(problems, [&] {
+            if (is_described && reader_.metadata().boolean_or(kPaddedColumnsKey, false))
+                take_off_padded_columns(architecture_, tensors_);
+        });
         check_tokenizer(reader_.metadata(), problems);
         if (is_described) check_tensors(architecture_, tensors_, problems);
         problems.throw_if_any();

@@ -23,6 +23,18 @@ std::int64_t rows_per_tile(const ModelTensor& tensor) {
         1, static_cast<std::int64_t>(kTileBytes / std::max<std::uint64_t>(1, tensor.row_bytes())));
 }
 
+/// Rows of blocks as F32, without the zeros that fill their last blocks. @param to  [n][tensor.cols]
+void to_f32(const ModelTensor& tensor, std::span<const std::byte> stored, std::span<float> to) {
+    const ggml_to_float_t convert = ggml_get_type_traits(tensor.type)->to_float;
+    if (tensor.row_length() == tensor.cols) return convert(stored.data(), to.data(), std::ssize(to));
+    const auto cols = static_cast<std::size_t>(tensor.cols);
+    std::vector<float> row(static_cast<std::size_t>(tensor.row_length()));
+    for (std::size_t i = 0; i < to.size() / cols; ++i) {
+        convert(stored.subspan(i * tensor.row_bytes()).data(), row.data(), std::ssize(row));
+        std::ranges::copy(std::span(row).first(cols), to.subspan(i * cols).begin());
+    }
+}
+
 void hash_number(Sha256& hash, std::int64_t value) {
     hash.update(std::as_bytes(std::span(&value, 1)));
 }
@@ -43,14 +55,14 @@ void Model::read_rows_f32(const ModelTensor& tensor, std::int64_t first_row, std
                           std::span<float> out) const {
     if (tensor.type == GGML_TYPE_F32) return read_rows(tensor, first_row, n_rows, std::as_writable_bytes(out));
 
-    const ggml_to_float_t to_float = ggml_get_type_traits(tensor.type)->to_float;
     const std::int64_t tile_rows = std::min(n_rows, rows_per_tile(tensor));
     std::vector<std::byte> stored(tensor.row_bytes() * static_cast<std::uint64_t>(tile_rows));
     for (std::int64_t done = 0; done < n_rows; done += tile_rows) {
         const std::int64_t n = std::min(tile_rows, n_rows - done);
         const std::span tile = std::span(stored).first(tensor.row_bytes() * static_cast<std::uint64_t>(n));
         read_rows(tensor, first_row + done, n, tile);
-        to_float(tile.data(), out.subspan(static_cast<std::size_t>(done * tensor.cols)).data(), n * tensor.cols);
+        to_f32(tensor, tile,
+               out.subspan(static_cast<std::size_t>(done * tensor.cols), static_cast<std::size_t>(n * tensor.cols)));
     }
 }
 
@@ -60,8 +72,10 @@ bool Model::pass_over_tied_copy() {
     tied_copy_ = copy;
     const bool keeps_output = tied_copy_->name == gguf_name({TensorRole::kTokenEmbedding});
     if (keeps_output) {
-        const ggml_type type = require({TensorRole::kOutput}).type;
-        std::ranges::find(tensors_, TensorId{TensorRole::kTokenEmbedding}, &ModelTensor::id)->type = type;
+        const ModelTensor& output = require({TensorRole::kOutput});
+        ModelTensor& embedding = *std::ranges::find(tensors_, TensorId{TensorRole::kTokenEmbedding}, &ModelTensor::id);
+        embedding.type = output.type;
+        embedding.padded_cols = output.padded_cols;
     }
     std::erase_if(tensors_, [](const ModelTensor& tensor) { return tensor.id.role == TensorRole::kOutput; });
     architecture_.tied_embeddings = true;

@@ -28,11 +28,13 @@ struct ModelTensor {
     std::int64_t rows = 1;
     std::int64_t cols = 1;
     bool is_vector = false;
-    std::int64_t n_matrices = 1;  ///< experts, whose matrices lie behind one another along the rows
+    std::int64_t n_matrices = 1;   ///< experts, whose matrices lie behind one another along the rows
+    std::int64_t padded_cols = 0;  ///< of a stored row with the zeros at its end (model/column_padding.h); 0: none
 
     /// As GGUF stores it, outermost last.
     int n_dims() const { return is_vector ? 1 : n_matrices > 1 ? 3 : 2; }
-    std::uint64_t row_bytes() const { return ggml_row_size(type, cols); }
+    std::int64_t row_length() const { return padded_cols > 0 ? padded_cols : cols; }  ///< as stored
+    std::uint64_t row_bytes() const { return ggml_row_size(type, row_length()); }
     std::uint64_t bytes() const { return row_bytes() * static_cast<std::uint64_t>(rows); }
 };
 

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "io/printable.h"
+#include "model/column_padding.h"
 #include "model/family.h"
 
 namespace plasticity {
@@ -131,6 +132,20 @@ void check_tensors(const Architecture& architecture, const std::vector<ModelTens
     for (const auto& [rank, tensor] : unclaimed)
         problems.add(fmt::format("{}: unknown weight in a {} of {} blocks", printable(tensor->name), architecture.name,
                                  architecture.n_layer()));
+}
+
+void take_off_padded_columns(const Architecture& architecture, std::vector<ModelTensor>& tensors) {
+    std::map<std::tuple<int, int, bool>, std::int64_t> cols_of;
+    for (const ExpectedTensor& expected : expected_tensors(architecture))
+        if (!expected.is_vector && expected.n_matrices == 1) cols_of[rank_of(expected.id)] = expected.cols;
+    for (ModelTensor& tensor : tensors) {
+        const auto cols = cols_of.find(rank_of(tensor.id));
+        if (tensor.is_vector || cols == cols_of.end() || tensor.cols <= cols->second ||
+            tensor.cols != whole_blocks(tensor.type, cols->second))
+            continue;
+        tensor.padded_cols = tensor.cols;
+        tensor.cols = cols->second;
+    }
 }
 
 std::int64_t rows_of(const Architecture& architecture, const TensorId& id) {

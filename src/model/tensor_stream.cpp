@@ -84,7 +84,8 @@ void stream_tensor(const Model& model, const ModelTensor& tensor, const TensorFo
     const std::vector<std::int64_t> order =
         turns ? rope_row_order(1, architecture.head_dim, architecture.rope_layout, form.rope_layout)
               : std::vector<std::int64_t>{};
-    const std::size_t unit_bytes = tensor.is_vector ? ggml_type_size(form.type) : ggml_row_size(form.type, tensor.cols);
+    const std::int64_t length = form.type == tensor.type ? tensor.row_length() : tensor.cols;
+    const std::size_t unit_bytes = tensor.is_vector ? ggml_type_size(form.type) : ggml_row_size(form.type, length);
 
     for (std::int64_t row = 0; row < tensor.rows; row += tile_rows) {
         throw_if_interrupted();

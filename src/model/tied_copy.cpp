@@ -64,16 +64,18 @@ class RowComparison {
 public:
     RowComparison(const Model& model, const ModelTensor& finer, const ModelTensor& coarser)
         : model_(&model), finer_(&finer), coarser_(&coarser), rounded_bytes_(coarser.row_bytes()) {
-        for (auto* row : {&kept_, &copy_, &rounded_}) row->resize(static_cast<std::size_t>(finer.cols));
+        for (auto* row : {&kept_, &copy_, &rounded_}) row->resize(static_cast<std::size_t>(coarser.row_length()));
     }
 
     /// @returns nothing when a weight is not finite
     std::optional<RowErrors> errors_of(std::int64_t row) {
-        model_->read_rows_f32(*finer_, row, 1, kept_);
-        model_->read_rows_f32(*coarser_, row, 1, copy_);
+        const auto cols = static_cast<std::size_t>(finer_->cols);
+        model_->read_rows_f32(*finer_, row, 1, std::span(kept_).first(cols));
+        model_->read_rows_f32(*coarser_, row, 1, std::span(copy_).first(cols));
         const auto is_finite = [](float value) { return std::isfinite(value); };
         if (!std::ranges::all_of(kept_, is_finite) || !std::ranges::all_of(copy_, is_finite)) return std::nullopt;
         round();
+        std::ranges::fill(std::span(rounded_).subspan(cols), 0.0f);
         return RowErrors{.values = squared_norm(kept_),
                          .copy = squared_distance(copy_, kept_),
                          .reference = squared_distance(rounded_, kept_)};
@@ -92,8 +94,8 @@ private:
             rounded_ = kept_;
             return;
         }
-        ggml_quantize_chunk(type, kept_.data(), rounded_bytes_.data(), 0, 1, coarser_->cols, nullptr);
-        ggml_get_type_traits(type)->to_float(rounded_bytes_.data(), rounded_.data(), coarser_->cols);
+        ggml_quantize_chunk(type, kept_.data(), rounded_bytes_.data(), 0, 1, coarser_->row_length(), nullptr);
+        ggml_get_type_traits(type)->to_float(rounded_bytes_.data(), rounded_.data(), coarser_->row_length());
     }
 
     const Model* model_;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "artifact/type_names.h"
 
@@ -127,17 +128,25 @@ std::string part_pattern(const MatrixChoice& choice) {
                        part_of(choice) == Part::kAttention ? "self_attn" : "mlp");
 }
 
+QuantAssignment assignment(std::string pattern, const Group& group, const HeadPruning& heads, double of_all) {
+    const MatrixChoice& first = *group.front();
+    return {.pattern = std::move(pattern),
+            .type = first.type(),
+            .reason = reason(group, heads, of_all),
+            .padded_columns = static_cast<std::int32_t>(first.padded_columns())};
+}
+
 void add_part(const Group& part, const HeadPruning& heads, double of_all, std::vector<QuantAssignment>& assignments) {
     const MatrixChoice& first = *part.front();
     const bool uniform = part.size() > 1 && std::all_of(part.begin(), part.end(), [&](const MatrixChoice* choice) {
                              return came_the_same_way(first, *choice);
                          });
     if (uniform) {
-        assignments.push_back({part_pattern(first), first.type(), reason(part, heads, of_all)});
+        assignments.push_back(assignment(part_pattern(first), part, heads, of_all));
         return;
     }
     for (const MatrixChoice* choice : part)
-        assignments.push_back({hf_name(choice->id), choice->type(), reason({choice}, heads, of_all)});
+        assignments.push_back(assignment(hf_name(choice->id), {choice}, heads, of_all));
 }
 
 }  // namespace

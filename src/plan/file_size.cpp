@@ -41,9 +41,9 @@ FileSizer::Frame FileSizer::measure(const Recipe& recipe) const {
 }
 
 const FileSizer::Frame& FileSizer::frame_for(const Recipe& recipe) {
-    const bool key = quantises(recipe);
-    const auto known = frames_.find(key);
-    return known != frames_.end() ? known->second : frames_.emplace(key, measure(recipe)).first->second;
+    const Keys keys{quantises(recipe), recipe.pads_columns()};
+    const auto known = frames_.find(keys);
+    return known != frames_.end() ? known->second : frames_.emplace(keys, measure(recipe)).first->second;
 }
 
 std::uint64_t FileSizer::settle(Recipe& recipe, std::uint64_t matrix_bytes) {

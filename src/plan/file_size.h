@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 
 #include "artifact/recipe.h"
 #include "model/model.h"
@@ -29,7 +30,9 @@ private:
     Frame measure(const Recipe& recipe) const;
 
     const Model& model_;
-    std::map<bool, Frame> frames_;  ///< by whether anything is quantised: that takes one more key
+    /// What takes a key of its own: that anything is quantised, that columns are padded.
+    using Keys = std::pair<bool, bool>;
+    std::map<Keys, Frame> frames_;
 };
 
 }  // namespace plasticity

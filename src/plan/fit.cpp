@@ -120,21 +120,23 @@ std::uint64_t least_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
 
 /// Every matrix has a type whose blocks divide its rows: --tensor-type may ask for another.
 bool rows_divide(const std::vector<MatrixChoice>& choices) {
-    return std::ranges::all_of(
-        choices, [](const MatrixChoice& choice) { return choice.cols % ggml_blck_size(choice.ladder.front()) == 0; });
+    return std::ranges::all_of(choices, [](const MatrixChoice& choice) {
+        const ggml_type type = choice.ladder.front();
+        return choice.row_length(type) % ggml_blck_size(type) == 0;
+    });
 }
 
 /// What is compared for these heads; never empty.
 std::vector<PaddedDimensions> alignments_of(const PlanInputs& inputs, const HeadPruning& heads) {
-    const bool tells = inputs.damage != nullptr || inputs.goal.align != Align::kAuto;
+    const bool tells = inputs.damage != nullptr || !is_auto(inputs.goal.align);
     const auto candidates = padding_candidates(inputs.model.architecture(), tells ? inputs.goal.align : Align::kNone);
     std::vector<PaddedDimensions> alignments;
-    std::vector<Padding> seen;
+    std::vector<Alignment> seen;
     for (const PaddedDimensions& candidate : candidates) {
         const PlanInputs aligned = inputs.with(candidate);
-        const Padding padding = aligned.padding(heads);
-        if (std::ranges::find(seen, padding) != seen.end() || !rows_divide(aligned.choices(heads))) continue;
-        seen.push_back(padding);
+        const Alignment alignment = aligned.aligned(heads);
+        if (std::ranges::find(seen, alignment) != seen.end() || !rows_divide(aligned.choices(heads))) continue;
+        seen.push_back(alignment);
         alignments.push_back(candidate);
     }
     // Where no rows divide, the layout says which and why.
@@ -218,26 +220,32 @@ std::string prune_while_it_pays(const PlanInputs& inputs, PruneOrder& order, Rec
     return "every layer keeps as few heads as it may";
 }
 
+/// "padded to width 1024"
+std::string name_of(const AlignedPlan& plan) {
+    return plan.padded.columns ? "input columns padded, matrix by matrix"
+                               : "padded to " + padding_text(plan.recipe.padding);
+}
+
 /// What decided for the first of `plans`; empty where there was nothing to decide.
 std::string why_aligned(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<AlignedPlan>& plans) {
     const AlignedPlan& chosen = plans.front();
-    const std::string padding = padding_text(chosen.recipe.padding);
+    if (inputs.goal.align == Align::kColumns)
+        return "rows are padded to whole blocks where a matrix' type wants it, asked for by --align columns";
     if (inputs.goal.align == Align::kPad)
-        return padding.empty() ? "--align pad: every dimension fills 256-wide blocks, or cannot be padded"
-                               : fmt::format("padded to {}, asked for by --align pad", padding);
+        return chosen.recipe.padding.any() ? name_of(chosen) + ", asked for by --align pad"
+                                           : "--align pad: every dimension fills 256-wide blocks, or cannot be padded";
     if (alignments_of(inputs, heads).size() == 1) return "";
     const bool is_padded = chosen.padded.any();
     const auto other =
         std::ranges::find_if(plans, [&](const AlignedPlan& plan) { return plan.padded.any() != is_padded; });
     const double kl = *chosen.recipe.predicted_kl;
     if (is_padded)
-        return fmt::format("padded to {}: predicted KL {:.4g} nats per token; {}", padding, kl,
+        return fmt::format("{}: predicted KL {:.4g} nats per token; {}", name_of(chosen), kl,
                            other == plans.end() ? "without padding nothing fits"
                                                 : fmt::format("{:.4g} without", *other->recipe.predicted_kl));
     return fmt::format("not padded: predicted KL {:.4g} nats per token; {}", kl,
                        other == plans.end() ? "no padding fits"
-                                            : fmt::format("{:.4g} padded to {}", *other->recipe.predicted_kl,
-                                                          padding_text(other->recipe.padding)));
+                                            : fmt::format("{:.4g} {}", *other->recipe.predicted_kl, name_of(*other)));
 }
 
 /// What fits together with the words on pruning, or else without them.

@@ -1,9 +1,12 @@
 #include "plan/matrix_choice.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "artifact/type_names.h"
+#include "plan/knapsack.h"
 
 namespace plasticity {
 namespace {
@@ -51,27 +54,31 @@ private:
     double of_model_ = 1;
 };
 
-/// @param kept  the shape without padding
-MatrixChoice start_choice(const ModelTensor& tensor, TensorShape kept, TensorShape shape, double score,
-                          const PlanGoal& goal) {
-    MatrixChoice choice;
-    choice.id = tensor.id;
-    choice.rows = shape.rows;
-    choice.cols = shape.cols;
-    choice.kept = kept;
+std::vector<ggml_type> ladder_of(const MatrixChoice& choice, ggml_type floor) {
+    std::vector<ggml_type> types = type_ladder(choice.cols, floor);
+    if (!choice.pads_columns) return types;
+    for (const ggml_type type : type_ladder(whole_blocks(kWidestBlock, choice.cols), floor))
+        if (std::ranges::find(types, type) == types.end()) types.push_back(type);
+    KnapsackItem options;
+    for (const ggml_type type : types) options.push_back({choice.bytes_as(type), relative_error(type)});
+    std::vector<ggml_type> ladder;
+    for (const std::size_t option : pareto_front(options)) ladder.push_back(types[option]);
+    return ladder;
+}
+
+void start(MatrixChoice& choice, double score, const PlanGoal& goal) {
     choice.mean_score = score;
     choice.tier = tier_of(score);
-    choice.sensitivity = role_sensitivity(tensor.id.role) * (tensor.id.layer < 0 ? 1.0 : score_sensitivity(score));
-    if (const TypeOverride* wanted = goal.override_for(gguf_name(tensor.id))) {
+    choice.sensitivity = role_sensitivity(choice.id.role) * (choice.id.layer < 0 ? 1.0 : score_sensitivity(score));
+    if (const TypeOverride* wanted = goal.override_for(gguf_name(choice.id))) {
         choice.ladder = {wanted->type};
         choice.override_pattern = wanted->pattern.text();
     } else {
-        choice.ladder = type_ladder(shape.cols, goal.floor);
+        choice.ladder = ladder_of(choice, goal.floor);
     }
     // Where promotions follow, the embedding competes for bytes like all others; it is nearly half of a small model.
-    const bool competes = tensor.id.layer < 0 && goal.bounds_file();
+    const bool competes = choice.id.layer < 0 && goal.bounds_file();
     choice.start = choice.level = start_level(choice.ladder, competes ? Tier::kLow : choice.tier);
-    return choice;
 }
 
 }  // namespace
@@ -135,17 +142,28 @@ TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, st
     return shape;
 }
 
+MatrixChoice shaped_choice(const ModelTensor& tensor, const HeadPruning& heads, const Alignment& alignment,
+                           std::int32_t head_dim) {
+    MatrixChoice choice;
+    choice.id = tensor.id;
+    choice.kept = pruned_shape(tensor, heads, head_dim);
+    const TensorShape shape = padded_shape(tensor.id, choice.kept, alignment.padding, head_dim);
+    choice.rows = shape.rows;
+    choice.cols = shape.cols;
+    choice.pads_columns = alignment.columns;
+    return choice;
+}
+
 std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
-                                        const Padding& padding) {
+                                        const Alignment& alignment) {
     const TierScores scores(heads);
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
         if (!is_matrix(tensor.id)) continue;
-        const std::int32_t head_dim = model.architecture().head_dim;
-        const TensorShape kept = pruned_shape(tensor, heads, head_dim);
-        if (kept.rows == 0) continue;
-        const TensorShape shape = padded_shape(tensor.id, kept, padding, head_dim);
-        choices.push_back(start_choice(tensor, kept, shape, scores.of(tensor.id), goal));
+        MatrixChoice choice = shaped_choice(tensor, heads, alignment, model.architecture().head_dim);
+        if (choice.rows == 0) continue;
+        start(choice, scores.of(tensor.id), goal);
+        choices.push_back(std::move(choice));
     }
     return choices;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/column_padding.h"
 #include "model/model.h"
 #include "plan/alignment.h"
 #include "plan/head_pruning.h"
@@ -21,6 +22,7 @@ struct MatrixChoice {
     std::int64_t rows = 0;
     std::int64_t cols = 0;
     TensorShape kept;               ///< rows and columns without padding
+    bool pads_columns = false;      ///< rows are filled up to whole blocks of the type, beyond `cols`
     std::vector<ggml_type> ladder;  ///< most bits first; one entry where the user insists on a type
     std::size_t start = 0;          ///< where the tier begins in the ladder
     std::size_t level = 0;          ///< where it is now
@@ -34,11 +36,15 @@ struct MatrixChoice {
     bool can_demote() const { return level + 1 < ladder.size(); }
     bool can_promote() const { return level > 0; }
     std::int64_t parameters() const { return kept.rows * kept.cols; }
+    std::int64_t row_length(ggml_type of) const { return pads_columns ? whole_blocks(of, cols) : cols; }
+    /// Of rows that are longer than `cols`; 0: none is.
+    std::int64_t padded_columns() const { return row_length(type()) == cols ? 0 : row_length(type()); }
     /// How rows lie in the type's blocks, in words.
-    std::string alignment() const { return alignment_of(type(), kept.cols, cols); }
-    std::uint64_t bytes_at(std::size_t at) const {
-        return ggml_row_size(ladder[at], cols) * static_cast<std::uint64_t>(rows);
+    std::string alignment() const { return alignment_of(type(), kept.cols, row_length(type())); }
+    std::uint64_t bytes_as(ggml_type of) const {
+        return ggml_row_size(of, row_length(of)) * static_cast<std::uint64_t>(rows);
     }
+    std::uint64_t bytes_at(std::size_t at) const { return bytes_as(ladder[at]); }
     std::uint64_t bytes() const { return bytes_at(level); }
     double damage_at(std::size_t at) const;
     double damage() const { return damage_at(level); }
@@ -63,9 +69,15 @@ double role_sensitivity(TensorRole role);
 double score_sensitivity(double mean_score);
 
 /// Every matrix of the output at its tier's start type, in the order of the model's tensors.
-/// Shapes are those after pruning and padding, from which the ladder follows: fewer heads are fewer columns of o.
+/// Shapes are those after pruning and padding, from which the ladder follows: fewer heads are fewer columns of o. Where
+/// columns are padded the ladder holds what is left of wide types on longer rows and 32-wide types on rows as they are,
+/// once those are dropped that another beats in both bytes and error.
 std::vector<MatrixChoice> start_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
-                                        const Padding& padding = {});
+                                        const Alignment& alignment = {});
+
+/// A matrix' shapes, without types; rows 0 where nothing of it stays.
+MatrixChoice shaped_choice(const ModelTensor& tensor, const HeadPruning& heads, const Alignment& alignment,
+                           std::int32_t head_dim);
 
 /// Of a tensor of the model once heads and channels are pruned, before padding.
 TensorShape pruned_shape(const ModelTensor& tensor, const HeadPruning& heads, std::int32_t head_dim);

@@ -22,8 +22,7 @@ KnapsackItem options_of(const MatrixChoice& choice, const std::vector<ggml_type>
                          (static_cast<double>(matrix.rows) * static_cast<double>(matrix.cols));
     KnapsackItem options;
     for (const ggml_type type : types)
-        options.push_back({ggml_row_size(type, choice.cols) * static_cast<std::uint64_t>(choice.rows),
-                           share * damages.of(matrix.name, type)});
+        options.push_back({choice.bytes_as(type), share * damages.of(matrix.name, type)});
     return options;
 }
 
@@ -31,6 +30,11 @@ KnapsackItem options_of(const MatrixChoice& choice, const std::vector<ggml_type>
 bool holds_padding(const MatrixChoice& choice, ggml_type type) {
     return choice.id.role != TensorRole::kTokenEmbedding || choice.cols == choice.kept.cols ||
            keeps_zero_columns(type, choice.kept.cols);
+}
+
+/// Where columns are padded, every type's blocks fit.
+std::vector<ggml_type> types_of(const MatrixChoice& choice, ggml_type floor) {
+    return types_for(choice.pads_columns ? whole_blocks(kWidestBlock, choice.cols) : choice.cols, floor);
 }
 
 }  // namespace
@@ -57,7 +61,8 @@ std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal&
         for (const PaddedDimensions& some : dimensions) {
             const TensorShape shape = padded_shape(tensor.id, {tensor.rows, tensor.cols},
                                                    padding_for(some, architecture), architecture.head_dim);
-            for (const ggml_type type : types_for(shape.cols, goal.floor))
+            const std::int64_t longest = some.columns ? whole_blocks(kWidestBlock, shape.cols) : shape.cols;
+            for (const ggml_type type : types_for(longest, goal.floor))
                 if (std::ranges::find(types, type) == types.end()) types.push_back(type);
         }
         questions.push_back({&tensor, std::move(types)});
@@ -66,20 +71,15 @@ std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal&
 }
 
 std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
-                                           const DamageTable& damages, const Padding& padding) {
+                                           const DamageTable& damages, const Alignment& alignment) {
     const std::int32_t head_dim = model.architecture().head_dim;
     std::vector<MatrixChoice> choices;
     for (const ModelTensor& tensor : model.tensors()) {
         if (tensor.is_vector) continue;
-        MatrixChoice choice;
-        choice.id = tensor.id;
-        choice.kept = pruned_shape(tensor, heads, head_dim);
-        if (choice.kept.rows == 0) continue;
-        const TensorShape shape = padded_shape(tensor.id, choice.kept, padding, head_dim);
-        choice.rows = shape.rows;
-        choice.cols = shape.cols;
+        MatrixChoice choice = shaped_choice(tensor, heads, alignment, head_dim);
+        if (choice.rows == 0) continue;
         // Where heads go, rows of o get shorter. A type whose blocks divide only the shorter rows was not measured.
-        std::vector<ggml_type> types = types_for(shape.cols, goal.floor);
+        std::vector<ggml_type> types = types_of(choice, goal.floor);
         std::erase_if(
             types, [&](ggml_type type) { return !damages.knows(tensor.name, type) || !holds_padding(choice, type); });
         if (const TypeOverride* wanted = goal.override_for(tensor.name)) {

@@ -19,6 +19,6 @@ std::vector<DamageQuestion> damage_questions(const Model& model, const PlanGoal&
 /// Every matrix of the output, in the order of the model's tensors. The ladder holds the types that no other beats in
 /// both bytes and damage; where heads go, a matrix' damage falls with its parameters.
 std::vector<MatrixChoice> measured_choices(const Model& model, const HeadPruning& heads, const PlanGoal& goal,
-                                           const DamageTable& damages, const Padding& padding = {});
+                                           const DamageTable& damages, const Alignment& alignment = {});
 
 }  // namespace plasticity

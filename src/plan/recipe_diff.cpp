@@ -42,6 +42,7 @@ std::vector<std::pair<std::string, std::string>> statements_of(const Recipe& rec
             {"policy", recipe.policy},
             {"pruning", recipe.pruning},
             {"padding", padding_text(recipe.padding)},
+            {"input columns", recipe.pads_columns() ? "padded where a type wants it" : ""},
             {"alignment", recipe.alignment},
             {"error feedback", recipe.counts_on_feedback ? "counted on" : ""},
             {"predicted KL", recipe.predicted_kl ? fmt::format("{:.4g} nats per token", *recipe.predicted_kl) : ""},

@@ -85,6 +85,18 @@ void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning
     recipe.stock_reason = form.reason;
 }
 
+/// Nothing where no matrix has any.
+void describe_padded_columns(Recipe& recipe, const std::vector<MatrixChoice>& choices) {
+    const auto n =
+        std::ranges::count_if(choices, [](const MatrixChoice& choice) { return choice.padded_columns() > 0; });
+    if (n == 0) return;
+    recipe.stock = false;
+    recipe.stock_reason = fmt::format(
+        "{} of {} matrices have input columns of zeros of their own, which stock llama.cpp refuses; this program runs "
+        "them",
+        n, choices.size());
+}
+
 }  // namespace
 
 double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
@@ -102,8 +114,8 @@ double MeasuredDamage::of_removed(std::size_t layer, const LayerHeads& of_layer)
 }
 
 std::vector<MatrixChoice> PlanInputs::choices(const HeadPruning& heads) const {
-    return damage != nullptr ? measured_choices(model, heads, goal, damage->types, padding(heads))
-                             : start_choices(model, heads, goal, padding(heads));
+    return damage != nullptr ? measured_choices(model, heads, goal, damage->types, aligned(heads))
+                             : start_choices(model, heads, goal, aligned(heads));
 }
 
 std::int64_t output_parameters(const Model& model, const HeadPruning& heads) {
@@ -123,7 +135,7 @@ std::uint64_t limit_bytes(const PlanInputs& inputs, const HeadPruning& heads) {
 }
 
 Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<MatrixChoice>& choices) {
-    const Padding padding = inputs.padding(heads);
+    const auto [padding, columns] = inputs.aligned(heads);
     const Architecture output = padded_architecture(heads.pruned(inputs.model.architecture()), padding);
     Budget budget;
     for (const MatrixChoice& choice : choices) part_of(budget, choice.id.role) += choice.bytes();
@@ -134,7 +146,8 @@ Budget budget_of(const PlanInputs& inputs, const HeadPruning& heads, const std::
         part_of(budget, tensor.id.role) += sizeof(float) * static_cast<std::uint64_t>(shape.rows * shape.cols);
     }
     budget.kv_cache_max_bytes = kv_cache_bytes(output, inputs.goal.context_length, inputs.goal.kv_type);
-    budget.compute_bytes = decoder_memory(output, inputs.goal.context_length).total();
+    budget.compute_bytes = decoder_memory(output, inputs.goal.context_length).total() +
+                           (columns ? padded_input_bytes(output, inputs.goal.context_length) : 0);
     budget.total_bytes = budget.embedding_bytes + budget.attention_bytes + budget.mlp_bytes + budget.norm_bytes +
                          budget.kv_cache_max_bytes + budget.compute_bytes;
     budget.limit_bytes = limit_bytes(inputs, heads);
@@ -157,10 +170,11 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
     recipe.policy = inputs.damage != nullptr ? "optimal" : "tiers";
     recipe.pruning = inputs.pruning;
     recipe.alignment = inputs.alignment;
-    recipe.padding = inputs.padding(heads);
+    recipe.padding = inputs.aligned(heads).padding;
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;
     describe_output(recipe, inputs.model.architecture(), heads);
+    describe_padded_columns(recipe, choices);
     return recipe;
 }
 

@@ -34,7 +34,9 @@ struct PlanInputs {
     PaddedDimensions padded = {};            ///< to whole wide blocks
     std::string alignment = {};              ///< what decided for or against that; may be empty
 
-    Padding padding(const HeadPruning& heads) const { return padding_for(padded, heads.pruned(model.architecture())); }
+    Alignment aligned(const HeadPruning& heads) const {
+        return alignment_for(padded, heads.pruned(model.architecture()));
+    }
     /// The same with other dimensions padded.
     PlanInputs with(const PaddedDimensions& dimensions) const {
         PlanInputs other = *this;

@@ -42,11 +42,22 @@ Policy read_policy(const std::string& policy) {
     refuse(fmt::format("unknown policy \"{}\"; expected auto, optimal or tiers", policy));
 }
 
-Align read_align(const std::string& align) {
-    if (align == "auto") return Align::kAuto;
+Align read_align(const PlanOptions& options, const Architecture& architecture) {
+    const std::string& align = options.align;
+    if (align == "auto") return options.require_stock ? Align::kAuto : Align::kAutoOwn;
     if (align == "none") return Align::kNone;
     if (align == "pad") return Align::kPad;
-    refuse(fmt::format("--align \"{}\"; expected auto, none or pad", align));
+    if (align != "columns") refuse(fmt::format("--align \"{}\"; expected auto, none, pad or columns", align));
+    if (options.require_stock)
+        refuse(
+            "--align columns pads the input columns of single matrices, which stock llama.cpp refuses; expected "
+            "auto, none or pad. --allow-own plans it all the same, for this program alone");
+    if (architecture.experts.count > 0)
+        refuse(
+            fmt::format("--align columns makes what this program alone runs, and a mixture of experts ({}) it does "
+                        "not; expected auto, none or pad",
+                        architecture.name));
+    return Align::kColumns;
 }
 
 void require_prune(const PruneRequest& prune) {
@@ -145,7 +156,7 @@ PlanGoal read_goal(const PlanOptions& options, const Model& model) {
     goal.kv_type_name = ggml_type_name(goal.kv_type);
     goal.prune = options.prune;
     goal.floor = read_type(options.floor_type, "--floor");
-    goal.align = read_align(options.align);
+    goal.align = read_align(options, architecture);
     goal.require_stock = options.require_stock;
     goal.overrides = read_overrides(options);
     for (const TypeOverride& wanted : goal.overrides) require_of_use(wanted, model, goal.floor);

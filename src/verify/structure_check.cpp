@@ -14,6 +14,10 @@ namespace {
 
 using Problems = std::vector<std::string>;
 
+std::string column_padding_text(std::int64_t cols, std::int64_t padded) {
+    return padded == 0 ? fmt::format("rows of {}", cols) : fmt::format("rows of {} padded to {}", cols, padded);
+}
+
 void compare_layers(const Recipe& recipe, const Architecture& architecture, Problems& problems) {
     const auto& layers = recipe.topology.layers;
     if (architecture.name != recipe.output_architecture)
@@ -94,6 +98,17 @@ void compare_scores(const Subject& subject, Problems& problems) {
     }
 }
 
+/// Rows are longer than the model has them exactly where the recipe says so.
+void compare_padded_columns(const Recipe& recipe, const Model& model, Problems& problems) {
+    for (const ModelTensor& tensor : model.tensors()) {
+        const QuantAssignment* assigned = is_matrix(tensor.id) ? recipe.assignment_for(hf_name(tensor.id)) : nullptr;
+        if (assigned != nullptr && assigned->padded_columns != tensor.padded_cols)
+            problems.push_back(fmt::format("{} has {}; expected {}", tensor.name,
+                                           column_padding_text(tensor.cols, tensor.padded_cols),
+                                           column_padding_text(tensor.cols, assigned->padded_columns)));
+    }
+}
+
 void compare_with_base(const Subject& subject, const Model& base, Problems& problems) {
     OutputLayout layout;
     try {
@@ -114,6 +129,12 @@ void compare_with_base(const Subject& subject, const Model& base, Problems& prob
     if (subject.file.tensors().size() != layout.file.tensors.size())
         problems.push_back(fmt::format("{} tensors; the base and the recipe make {}", subject.file.tensors().size(),
                                        layout.file.tensors.size()));
+}
+
+/// Of the matrix in the model, without padding of its own.
+std::int64_t columns_of(const Subject& subject, const TensorId& id, const GgufTensor& stored) {
+    const ModelTensor* tensor = subject.model ? subject.model->find(id) : nullptr;
+    return tensor != nullptr ? tensor->cols : stored.row_length();
 }
 
 std::string summary(const Subject& subject, const Model* base) {
@@ -142,7 +163,10 @@ Check check_structure(const Subject& subject, const Model* base) {
     if (!subject.recipe_problem.empty()) problems.push_back(subject.recipe_problem);
     if (!subject.model) problems.push_back(subject.model_problem);
     if (subject.recipe) {
-        if (subject.model) compare_layers(*subject.recipe, subject.model->architecture(), problems);
+        if (subject.model) {
+            compare_layers(*subject.recipe, subject.model->architecture(), problems);
+            compare_padded_columns(*subject.recipe, *subject.model, problems);
+        }
         compare_heads(subject, "continuum.per_layer_head_counts", &LayerTopology::num_heads, problems);
         compare_heads(subject, "continuum.per_layer_kv_head_counts", &LayerTopology::num_kv_heads, problems);
         compare_widths(subject, problems);
@@ -159,7 +183,7 @@ Check check_types(const Subject& subject) {
         const auto id = parse_gguf_name(tensor.name);
         if (!id || !is_matrix(*id)) continue;
         ++matrices_of_type[ggml_type_name(tensor.type)];
-        ++matrices_aligned[alignment_of(tensor.type, tensor.row_length(), tensor.row_length())];
+        ++matrices_aligned[alignment_of(tensor.type, columns_of(subject, *id, tensor), tensor.row_length())];
         if (!subject.recipe) continue;
         const QuantAssignment* assigned = subject.recipe->assignment_for(hf_name(*id));
         if (assigned == nullptr)

@@ -40,6 +40,10 @@ Report verify(const VerifyOptions& options, Progress& progress) {
     report.file_bytes = subject.file.file().size();
     report.architecture = subject.file.metadata().text_or("general.architecture", "unknown");
 
+    if (subject.recipe) {
+        report.stock = subject.recipe->stock;
+        report.stock_reason = subject.recipe->stock_reason;
+    }
     report.checks.push_back(check_structure(subject, base.get()));
     report.checks.push_back(check_types(subject));
     report.checks.push_back(check_numerics(subject.file, threads, progress));

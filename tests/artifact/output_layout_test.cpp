@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
@@ -212,6 +213,67 @@ TEST(LayOut, RefusesPaddingThatTheEmbeddingsTypeCannotHold) {
         EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
         EXPECT_NE(std::string(error.what()).find("iq3_s cannot hold zeros from column 192 on"), std::string::npos);
     }
+}
+
+/// Rows of 96 in Q6_K want 256, those of 80 in Q4_0 want 96, and F32 wants none.
+TEST(LayOut, PadsColumnsOfSingleMatricesAndSaysSo) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_embd = 96, .head_dim = 24, .n_ff = 80}));
+    Recipe recipe = tiny_recipe(*model);
+    recipe.tensor_quant_map = {
+        {.pattern = "*.down_proj.weight", .type = GGML_TYPE_Q4_0, .reason = "", .padded_columns = 96},
+        {.pattern = "*.self_attn.*_proj.weight", .type = GGML_TYPE_Q6_K, .reason = "", .padded_columns = 256},
+        {.pattern = "*", .type = GGML_TYPE_F32, .reason = ""}};
+    recipe.stock = false;
+    const OutputLayout layout = lay_out(*model, recipe, {});
+    EXPECT_EQ(layout.architecture.n_embd, 96) << "the model keeps its channels";
+    EXPECT_TRUE(layout.file.metadata.boolean_or("continuum.padded_columns", false));
+    const auto expect_padded = [&](const char* name, std::int64_t from, std::int64_t to, std::int64_t rows) {
+        const OutputTensor& tensor = tensor_named(layout, name);
+        ASSERT_EQ(std::ssize(tensor.cols), to) << name;
+        for (std::int64_t col = 0; col < to; ++col)
+            EXPECT_EQ(tensor.cols[static_cast<std::size_t>(col)], col < from ? col : kZeros);
+        EXPECT_EQ(tensor.spec.dims, (std::array<std::int64_t, 4>{to, rows, 1, 1})) << name;
+    };
+    expect_padded("blk.0.attn_q.weight", 96, 256, 96);
+    expect_padded("blk.1.attn_output.weight", 96, 256, 96);
+    expect_padded("blk.1.ffn_down.weight", 80, 96, 96);
+    EXPECT_TRUE(tensor_named(layout, "blk.0.ffn_up.weight").cols.empty());
+    EXPECT_TRUE(tensor_named(layout, "blk.0.attn_norm.weight").cols.empty());
+    EXPECT_FALSE(lay_out(*model, tiny_recipe(*model), {}).file.metadata.contains("continuum.padded_columns"));
+}
+
+TEST(LayOut, PadsWhatPruningLeaves) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_embd = 64, .head_dim = 16}));
+    const Recipe recipe = test::tiny_recipe_with_padded_columns(
+        *model, {.kept_heads = {{1, 3}, {0, 1, 2, 3}}, .type = GGML_TYPE_Q4_K, .embedding_type = GGML_TYPE_IQ3_S});
+    const OutputLayout layout = lay_out(*model, recipe, {});
+    const OutputTensor& output = tensor_named(layout, "blk.0.attn_output.weight");
+    EXPECT_EQ(output.n_cols(), 256);
+    EXPECT_TRUE(output.loses_cols());
+    EXPECT_EQ(output.cols[0], 16);
+    EXPECT_EQ(output.cols[31], 63);
+    EXPECT_EQ(output.cols[32], kZeros);
+    EXPECT_EQ(tensor_named(layout, "token_embd.weight").n_cols(), 256)
+        << "the residual stream does not see the padding, so a type without a zero will do";
+}
+
+TEST(LayOut, RefusesPaddedColumnsThatTheTypeDoesNotWant) {
+    const TempDir dir;
+    const auto model = open_model(write_tiny_gguf(dir / "t.gguf", {.n_embd = 96, .head_dim = 24}));
+    Recipe recipe = tiny_recipe(*model);
+    recipe.stock = false;
+    const auto refused = [&](ggml_type type, std::int32_t columns, const std::string& words) {
+        recipe.tensor_quant_map = {
+            {.pattern = "*.q_proj.weight", .type = type, .reason = "", .padded_columns = columns},
+            {.pattern = "*", .type = GGML_TYPE_F32, .reason = ""}};
+        test::expect_error(ErrorKind::kMalformed, {"blk.1.attn_q.weight: paddedColumns is ", words},
+                           [&] { lay_out(*model, recipe, {}); });
+    };
+    refused(GGML_TYPE_Q6_K, 512, "512; rows of 96 want 256 for blocks of 256 (q6_K)");
+    refused(GGML_TYPE_Q4_0, 128, "128; rows of 96 divide into blocks of 32 (q4_0)");
+    refused(GGML_TYPE_Q4_0, 64, "64; rows of 96 divide into blocks of 32 (q4_0)");
 }
 
 TEST(LayOut, BlocksWithoutHeadsHaveNoAttentionTensors) {

@@ -176,6 +176,34 @@ TEST(RequireRecipeFits, WantsChannelsOfTheLayer) {
               std::string::npos);
 }
 
+TEST(RecipeJson, WritesPaddedColumnsOnlyWhereThereAreAny) {
+    Recipe recipe = sample();
+    EXPECT_FALSE(recipe.pads_columns());
+    EXPECT_EQ(recipe_to_json(recipe).find("paddedColumns"), std::string::npos);
+    recipe.tensor_quant_map[1].padded_columns = 768;
+    recipe.stock = false;
+    EXPECT_TRUE(recipe.pads_columns());
+    const std::string text = recipe_to_json(recipe);
+    EXPECT_NE(text.find("\"paddedColumns\": 768"), std::string::npos) << text;
+    EXPECT_EQ(recipe_from_json(text, "text"), recipe);
+}
+
+TEST(RecipeJson, RefusesPaddedColumnsThatAreNoWholeBlocks) {
+    Recipe recipe = sample();
+    recipe.tensor_quant_map[1].padded_columns = 768;
+    const std::string good = recipe_to_json(recipe);
+    const std::string_view key = "\"paddedColumns\": 768";
+    for (const char* bad : {"0", "-256", "767", "768.5", "\"768\"", "4294967296", "null"}) {
+        std::string text = good;
+        text.replace(text.find(key), key.size(), std::string("\"paddedColumns\": ") + bad);
+        test::expect_error(ErrorKind::kMalformed, {"tensorQuantMap[1]", "paddedColumns"},
+                           [&] { recipe_from_json(text, "the file"); });
+    }
+    recipe.tensor_quant_map[1].type = GGML_TYPE_F16;
+    test::expect_error(ErrorKind::kMalformed, {"paddedColumns", "f16 has no blocks"},
+                       [&] { recipe_from_json(recipe_to_json(recipe), "the file"); });
+}
+
 TEST(RecipeJson, SavesAndLoads) {
     const test::TempDir dir;
     save_recipe(sample(), dir / "recipe.json", Overwrite::kRefuse);
@@ -290,6 +318,14 @@ TEST(RequireRecipeFits, ChecksPaddingAgainstWhatIsKept) {
     EXPECT_NE(misfit(recipe).find("heads is 4; the model has 4, expected 5 to 1032"), std::string::npos);
     recipe.padding = {.feed_forward = 16};
     EXPECT_NE(misfit(recipe).find("feedForward is 16; the model has 16"), std::string::npos);
+}
+
+TEST(RequireRecipeFits, PaddedColumnsAreNotStock) {
+    Recipe recipe = sample();
+    recipe.tensor_quant_map[1].padded_columns = 256;
+    EXPECT_NE(misfit(recipe).find("stock is true; expected false"), std::string::npos) << misfit(recipe);
+    recipe.stock = false;
+    EXPECT_EQ(misfit(recipe), "");
 }
 
 TEST(RequireRecipeFits, BlocksMayLoseAllAttention) {

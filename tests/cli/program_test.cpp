@@ -180,6 +180,31 @@ TEST_F(Program, CompensatesForPrunedHeads) {
                        "--resume with --gram");
 }
 
+TEST_F(Program, PadsColumnsOnlyForItself) {
+    const std::string model = model_.string(), scores = (dir_ / "scores.json").string();
+    const std::string recipe = (dir_ / "recipe.json").string(), output = (dir_ / "out.gguf").string();
+    ASSERT_EQ(run({"score", model, "--data", data_.string(), "--chunk", "64", "-o", scores}).exit_code, 0);
+    const Arguments planned{"plan", model,     "--scores", scores,    "--target-size", "1MB",           "-o",
+                            recipe, "--align", "columns",  "--prune", "off",           "--tensor-type", "attn_q=q6_K"};
+    expect_usage_error(planned, "--allow-own plans it all the same");
+    EXPECT_FALSE(fs::exists(recipe));
+    Arguments allowed = planned;
+    allowed.emplace_back("--allow-own");
+    ASSERT_EQ(run(allowed).exit_code, 0);
+    EXPECT_FALSE(nlohmann::json::parse(test::read_bytes(recipe)).at("stock").get<bool>());
+
+    const test::Finished announced = run({"compress", model, "--recipe", recipe, "-o", output, "--dry-run", "--json"});
+    const test::Finished written = run({"compress", model, "--recipe", recipe, "-o", output});
+    ASSERT_EQ(written.exit_code, 0) << written.err;
+    EXPECT_NE(written.err.find("input columns of 2 matrices padded with zeros"), std::string::npos) << written.err;
+    EXPECT_EQ(nlohmann::json::parse(announced.out).at("file_bytes"), fs::file_size(output));
+    const auto seen = nlohmann::json::parse(run({"inspect", output, "--json"}).out);
+    EXPECT_EQ(seen.at("padded_columns").at("matrices"), 2);
+    EXPECT_EQ(seen.at("embedding_length"), 32);
+    EXPECT_EQ(run({"verify", output}).exit_code, 0);
+    EXPECT_EQ(run({"infer", output, "-p", "in the", "-n", "4"}).exit_code, 0);
+}
+
 TEST_F(Program, PrintsOneJsonDocument) {
     const std::string model = model_.string(), data = data_.string();
     const std::string scores = (dir_ / "scores.json").string(), recipe = (dir_ / "recipe.json").string();

@@ -99,6 +99,57 @@ TEST_F(PaddedOutput, IsCompensatedAndFedBackWhereItsInputsAreKnown) {
         }
 }
 
+TEST_F(PaddedOutput, ColumnsOfSingleMatricesAreWhatTheNaiveWriterWrites) {
+    const auto model = open_model(model_);
+    for (const ggml_type type : {GGML_TYPE_Q6_K, GGML_TYPE_Q3_K, GGML_TYPE_IQ3_S, GGML_TYPE_Q4_0}) {
+        const Recipe recipe =
+            test::tiny_recipe_with_padded_columns(*model, {.type = type, .embedding_type = GGML_TYPE_Q5_K});
+        test::write_naively(*model, recipe, dir_ / "naive.gguf");
+        for (const int threads : {1, 3}) {
+            run(dir_ / "out.gguf", recipe, false, threads);
+            EXPECT_EQ(test::read_bytes(dir_ / "out.gguf"), test::read_bytes(dir_ / "naive.gguf"))
+                << ggml_type_name(type);
+            EXPECT_EQ(std::filesystem::file_size(dir_ / "out.gguf"), recipe.budget.file_bytes);
+        }
+        const auto written = open_model(dir_ / "out.gguf");
+        EXPECT_EQ(written->architecture().n_embd, 96);
+        EXPECT_EQ(written->require({TensorRole::kDown, 1}).cols, 80);
+        EXPECT_EQ(written->require({TensorRole::kDown, 1}).row_length(), type == GGML_TYPE_Q4_0 ? 96 : 256);
+    }
+}
+
+TEST_F(PaddedOutput, PaddedColumnsOfASourceAreCopied) {
+    const Recipe first = test::tiny_recipe_with_padded_columns(
+        *open_model(model_), {.type = GGML_TYPE_Q6_K, .embedding_type = GGML_TYPE_Q6_K});
+    run(dir_ / "first.gguf", first, false);
+    const Recipe again = test::tiny_recipe_with_padded_columns(
+        *open_model(dir_ / "first.gguf"), {.type = GGML_TYPE_Q6_K, .embedding_type = GGML_TYPE_Q3_K});
+    compress({.model = dir_ / "first.gguf", .output = dir_ / "again.gguf"}, again,
+             *make_progress(ProgressStyle::kQuiet));
+    for (const char* name : {"blk.0.attn_q.weight", "blk.1.attn_output.weight", "blk.1.ffn_down.weight"})
+        EXPECT_EQ(test::tensor_bytes(dir_ / "again.gguf", name), test::tensor_bytes(dir_ / "first.gguf", name)) << name;
+    EXPECT_EQ(open_model(dir_ / "again.gguf")->require({TensorRole::kTokenEmbedding}).type, GGML_TYPE_Q3_K);
+}
+
+TEST_F(PaddedOutput, PaddedColumnsAreFedBackAndCompensated) {
+    const Recipe recipe = test::tiny_recipe_with_padded_columns(
+        *open_model(model_), {.kept_heads = {{1, 3}, {0, 1, 2, 3}}, .type = GGML_TYPE_Q3_K});
+    const CompressResult result = run(dir_ / "one.gguf", recipe, true);
+    EXPECT_EQ(result.compensated, 1u);
+    EXPECT_EQ(result.with_error_feedback, 2u * 5u);
+    ASSERT_TRUE(result.output_error_ratio.has_value());
+    EXPECT_LT(*result.output_error_ratio, 0.9);
+    run(dir_ / "three.gguf", recipe, true, 3);
+    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
+    const std::string stored = test::tensor_bytes(dir_ / "one.gguf", "blk.0.attn_output.weight");
+    std::vector<float> values(96 * 256);
+    ggml_get_type_traits(GGML_TYPE_Q3_K)->to_float(stored.data(), values.data(), std::ssize(values));
+    for (std::size_t i = 0; i < values.size(); ++i)
+        if (i % 256 >= 64) {
+            ASSERT_EQ(values[i], 0.0f) << i;
+        }
+}
+
 TEST_F(PaddedOutput, ChannelsOfZerosHaveNoImportance) {
     const auto model = open_model(model_);
     const OutputLayout layout = lay_out(*model, test::tiny_recipe(*model, options_), {});
@@ -108,6 +159,14 @@ TEST_F(PaddedOutput, ChannelsOfZerosHaveNoImportance) {
         if (tensor.spec.name != "blk.0.ffn_down.weight") continue;
         std::vector<float> expected(80, 3.0f);
         expected.resize(96, 0.0f);
+        EXPECT_EQ(importance_of(tensor, &statistics), expected);
+    }
+    const OutputLayout of_columns =
+        lay_out(*model, test::tiny_recipe_with_padded_columns(*model, {.type = GGML_TYPE_Q4_K}), {});
+    for (const OutputTensor& tensor : of_columns.tensors) {
+        if (tensor.spec.name != "blk.0.ffn_down.weight") continue;
+        std::vector<float> expected(80, 3.0f);
+        expected.resize(256, 0.0f);
         EXPECT_EQ(importance_of(tensor, &statistics), expected);
     }
 }

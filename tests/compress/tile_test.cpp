@@ -145,6 +145,27 @@ TEST(KeepsStoredBlocks, WantsWholeBlocksAllColumnsAndTheSameType) {
     EXPECT_FALSE(keeps_stored_blocks(tensor));
 }
 
+/// A row of 40 in blocks of 32 is stored as 64: the last block holds 8 columns and 24 zeros.
+TEST(KeepsStoredBlocks, TakesTheSourcesOwnPaddedColumnsAsTheyAre) {
+    const CountingModel model(1, 40);
+    ModelTensor padded = model.tensors().front();
+    padded.type = GGML_TYPE_Q8_0;
+    padded.padded_cols = 64;
+    std::vector<std::int64_t> cols;
+    for (std::int64_t col = 0; col < 64; ++col) cols.push_back(col < 40 ? col : kZeros);
+    OutputTensor tensor{.source = &padded, .spec = {.type = GGML_TYPE_Q8_0}, .rows = {}, .cols = {}};
+    tensor.cols = cols;
+    EXPECT_TRUE(keeps_stored_blocks(tensor));
+    tensor.cols.resize(96, kZeros);
+    EXPECT_TRUE(keeps_stored_blocks(tensor)) << "and a block of zeros";
+    padded.padded_cols = 0;
+    EXPECT_FALSE(keeps_stored_blocks(tensor)) << "nothing stored is there for the second block";
+    padded.padded_cols = 64;
+    tensor.cols = cols;
+    std::swap(tensor.cols[35], tensor.cols[45]);
+    EXPECT_FALSE(keeps_stored_blocks(tensor));
+}
+
 TEST(TilesFrom, LeavesOutWhatIsBeforeAndCutsWhatItIsIn) {
     const std::vector<Tile> tiles{{0, 0, 4}, {0, 4, 2}, {1, 0, 4}, {1, 4, 4}, {2, 0, 1}};
     const auto from = [&](std::size_t tensor, std::int64_t row) {

@@ -225,6 +225,26 @@ TEST(ExportGguf, KeepsStoredTypesAndBytes) {
     EXPECT_EQ(copy->require({TensorRole::kGate, 0}).type, GGML_TYPE_Q8_0);
 }
 
+TEST(ExportGguf, KeepsPaddedColumnsOfStoredTypesOnly) {
+    const TempDir dir;
+    GgufLayout layout = test::tiny_layout();
+    for (GgufTensorSpec& tensor : layout.tensors)
+        if (tensor.name.ends_with("attn_q.weight")) {
+            tensor.type = GGML_TYPE_Q6_K;
+            tensor.dims[0] = 256;
+        }
+    layout.metadata.set("continuum.padded_columns", true);
+    const auto model = open_model(test::write_tiny_layout(dir / "in.gguf", layout));
+    export_gguf(*model, {.file = dir / "stored.gguf", .type = "stored"}, *quiet());
+    const auto stored = open_model(dir / "stored.gguf");
+    EXPECT_EQ(stored->require({TensorRole::kQuery, 1}).row_length(), 256);
+    EXPECT_EQ(model_sha256(*stored), model_sha256(*model));
+    export_gguf(*model, {.file = dir / "f32.gguf", .type = "f32"}, *quiet());
+    const auto f32 = open_model(dir / "f32.gguf");
+    EXPECT_EQ(f32->require({TensorRole::kQuery, 1}).row_length(), 32);
+    EXPECT_EQ(all_values(*f32, {TensorRole::kQuery, 1}), all_values(*model, {TensorRole::kQuery, 1}));
+}
+
 TEST(ExportGguf, KeepsVectorsInF32) {
     const TempDir dir;
     const auto model = open_model(write_tiny_gguf(dir / "tiny.gguf", {.architecture = "qwen2"}));

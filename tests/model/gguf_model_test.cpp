@@ -113,6 +113,60 @@ TEST(ReadRows, DequantisesWithinTheStepOfTheType) {
         EXPECT_NEAR(got[i], expected[i], 0.31 / 127 * 0.6);
 }
 
+/// Rows of 32 channels in blocks of 256.
+GgufLayout layout_with_padded_columns() {
+    GgufLayout layout = test::tiny_layout();
+    for (GgufTensorSpec& tensor : layout.tensors)
+        if (tensor.n_dims == 2 && tensor.dims[0] == 32) {
+            tensor.type = GGML_TYPE_Q6_K;
+            tensor.dims[0] = 256;
+        }
+    layout.metadata.set("continuum.padded_columns", true);
+    return layout;
+}
+
+TEST(ReadRows, LeavesPaddedColumnsOut) {
+    const TempDir dir;
+    const GgufLayout layout = layout_with_padded_columns();
+    const auto model = open_model(test::write_tiny_layout(dir / "p.gguf", layout));
+    const ModelTensor& matrix = model->require({TensorRole::kUp, 1});
+    EXPECT_EQ(matrix.cols, 32);
+    EXPECT_EQ(matrix.row_length(), 256);
+    EXPECT_EQ(matrix.row_bytes(), ggml_row_size(GGML_TYPE_Q6_K, 256));
+    EXPECT_EQ(model->require({TensorRole::kDown, 1}).padded_cols, 0) << "48 columns in F32";
+
+    std::vector<std::byte> stored(matrix.bytes());
+    model->read_rows(matrix, 0, matrix.rows, stored);
+    std::vector<float> whole(48 * 256), part(5 * 32);
+    ggml_get_type_traits(GGML_TYPE_Q6_K)->to_float(stored.data(), whole.data(), std::ssize(whole));
+    model->read_rows_f32(matrix, 7, 5, part);
+    for (std::size_t row = 0; row < 5; ++row)
+        for (std::size_t col = 0; col < 32; ++col) EXPECT_EQ(part[row * 32 + col], whole[(7 + row) * 256 + col]);
+}
+
+/// A file in which the embedding is stored twice, both padded, in two types.
+TEST(OpenGguf, FindsATiedCopyWithPaddedColumns) {
+    const TempDir dir;
+    GgufLayout layout = layout_with_padded_columns();
+    layout.tensors.push_back({.name = "output.weight", .type = GGML_TYPE_Q4_K, .n_dims = 2, .dims = {256, 264, 1, 1}});
+    const std::vector<float> values = test::tiny_weights(spec_named(layout, "token_embd.weight"), 1);
+    GgufWriter writer(dir / "twice.gguf", layout, Overwrite::kRefuse);
+    for (const GgufTensorSpec& tensor : layout.tensors) {
+        std::vector<float> weights = tensor.name == "output.weight" ? values : test::tiny_weights(tensor, 1);
+        if (tensor.dims[0] == 256)
+            for (std::size_t i = 0; i < weights.size(); ++i)
+                if (i % 256 >= 32) weights[i] = 0;
+        std::vector<std::byte> stored(tensor.bytes());
+        ggml_quantize_chunk(tensor.type, weights.data(), stored.data(), 0, tensor.dims[1], tensor.dims[0], nullptr);
+        writer.write(tensor.name, stored);
+    }
+    writer.finish();
+    const auto model = open_model(dir / "twice.gguf");
+    ASSERT_TRUE(model->tied_copy());
+    EXPECT_EQ(model->tied_copy()->name, "output.weight");
+    EXPECT_EQ(model->require({TensorRole::kTokenEmbedding}).row_length(), 256);
+}
+
 TEST(ReadRows, RefusesRowsOutsideTheTensor) {
     const TempDir dir;
     const auto model = open_model(write_tiny_gguf(dir / "tiny.gguf"));
@@ -204,6 +258,31 @@ std::vector<Spoiled> spoiled_files() {
         {"QueryRows",
          set_count("llama.attention.head_count", 6),
          {"blk.0.attn_q.weight: got shape [32 × 32]; expected [48 × 32]"}},
+        {"LongerRowsUnannounced",
+         [](GgufLayout& layout) {
+             layout = layout_with_padded_columns();
+             layout.metadata.erase("continuum.padded_columns");
+         },
+         {"blk.0.attn_q.weight: got shape [32 × 256]; expected [32 × 32]", "token_embd.weight: got shape"}},
+        {"LongerRowsThanBlocksWant",
+         [](GgufLayout& layout) {
+             layout = layout_with_padded_columns();
+             tensor_named(layout, "blk.1.ffn_up.weight").dims[0] = 512;
+         },
+         {"blk.1.ffn_up.weight: got shape [48 × 512]; expected [48 × 32]"}},
+        {"LongerRowsWithoutBlocks",
+         [](GgufLayout& layout) {
+             layout.metadata.set("continuum.padded_columns", true);
+             tensor_named(layout, "blk.1.ffn_up.weight").dims[0] = 256;
+         },
+         {"blk.1.ffn_up.weight: got shape [48 × 256]; expected [48 × 32]"}},
+        {"LongerVectors",
+         [](GgufLayout& layout) {
+             layout.metadata.set("continuum.padded_columns", true);
+             tensor_named(layout, "output_norm.weight").dims[0] = 256;
+         },
+         {"output_norm.weight: got shape [256]; expected [32]"}},
+        {"PaddedColumnsOfAnotherType", set("continuum.padded_columns", std::uint32_t{1}), {"continuum.padded_columns"}},
         {"OddHeadDim", set_count("llama.attention.key_length", 7), {"even number", "value_length: got 8"}},
         {"PartialRotation", set_count("llama.rope.dimension_count", 4), {"rotated dimensions: got 4; expected all 8"}},
         {"HugeWidth", set("llama.embedding_length", std::uint64_t{1} << 62), {"llama.embedding_length", "no model"}},

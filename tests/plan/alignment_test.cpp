@@ -47,6 +47,32 @@ TEST(PaddingCandidates, LeaveOutWhatGrowsByMoreThanHalfUnlessAsked) {
     EXPECT_EQ(padding_candidates(tiny, Align::kPad), std::vector{PaddedDimensions{.width = true}});
 }
 
+TEST(PaddingCandidates, PadColumnsWhereThisProgramAloneMayRunTheOutput) {
+    Architecture ragged = shape({.n_embd = 896, .n_head = 14, .n_head_kv = 2, .n_ff = 4800});
+    EXPECT_EQ(padding_candidates(ragged, Align::kColumns), std::vector{PaddedDimensions{.columns = true}});
+    EXPECT_EQ(padding_candidates(ragged, Align::kAutoOwn).size(), 9u);
+    EXPECT_EQ(padding_candidates(ragged, Align::kAutoOwn).back(), PaddedDimensions{.columns = true});
+    ragged.experts.count = 4;
+    for (const PaddedDimensions& some : padding_candidates(ragged, Align::kAutoOwn)) EXPECT_FALSE(some.columns);
+}
+
+TEST(AlignmentFor, PadsColumnsOnlyOfRaggedRows) {
+    const PaddedDimensions columns{.columns = true};
+    EXPECT_TRUE(alignment_for(columns, shape({.n_embd = 896, .n_head = 16})).columns);
+    EXPECT_TRUE(alignment_for(columns, shape({.n_head = 6})).columns);
+    EXPECT_TRUE(alignment_for(columns, shape({.n_ff = 1000})).columns);
+    EXPECT_FALSE(alignment_for(columns, shape()).columns);
+    EXPECT_EQ(alignment_for({.width = true}, shape({.n_embd = 896})), (Alignment{{.width = 1024}, false}));
+}
+
+TEST(PaddedInputBytes, IsTheLongestRowThatIsNoWholeBlocks) {
+    Architecture architecture = shape({.n_embd = 576, .n_head = 9, .n_head_kv = 3, .n_ff = 1536});
+    EXPECT_EQ(padded_input_bytes(architecture, 100), 4u * 100 * 768);
+    architecture.layers[1].n_ff = 1500;
+    EXPECT_EQ(padded_input_bytes(architecture, 4096), 4u * 512 * 1536);
+    EXPECT_EQ(padded_input_bytes(shape(), 4096), 0u);
+}
+
 TEST(PaddingCandidates, LeaveOutWhatStockWouldComputeOtherwise) {
     Architecture gemma = shape({.n_embd = 640, .n_head = 5, .n_head_kv = 1, .head_dim = 128, .n_ff = 2048});
     gemma.name = "gemma3";

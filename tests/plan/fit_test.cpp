@@ -189,6 +189,7 @@ protected:
     Recipe optimal(std::uint64_t bytes, Align align) const {
         PlanGoal goal = file_of(bytes);
         goal.align = align;
+        goal.require_stock = align != Align::kColumns && align != Align::kAutoOwn;
         goal.context_length = 1024;
         goal.kv_type_name = "f16";
         goal.prune.kind = PruneRequest::Kind::kOff;
@@ -255,6 +256,83 @@ TEST_F(FitRagged, TiersPadOnlyWhenAsked) {
     const Recipe padded = fit_to(model_, goal, {PruneRequest::Kind::kOff});
     EXPECT_EQ(padded.padding, (Padding{.width = 1024, .heads = 20}));
     EXPECT_EQ(padded.budget.file_bytes, lay_out(model_, padded, {}).file.file_bytes());
+}
+
+TEST_F(FitRagged, PadsColumnsMatrixByMatrix) {
+    for (const double bits : {4.1, 4.7, 5.2, 6.5}) {
+        SCOPED_TRACE(bits);
+        const Recipe columns = optimal(bytes_at(bits), Align::kColumns);
+        EXPECT_TRUE(columns.pads_columns());
+        EXPECT_FALSE(columns.padding.any());
+        EXPECT_FALSE(columns.stock);
+        EXPECT_NE(columns.stock_reason.find(" matrices have input columns of zeros"), std::string::npos);
+        EXPECT_EQ(columns.alignment,
+                  "rows are padded to whole blocks where a matrix' type wants it, asked for by --align columns");
+        for (const QuantAssignment& line : columns.tensor_quant_map) {
+            const bool is_padded = line.reason.find("padded 960 → 1024: 256-wide blocks") != std::string::npos;
+            EXPECT_EQ(line.padded_columns, is_padded ? 1024 : 0) << line.pattern << ": " << line.reason;
+        }
+        const Recipe either = optimal(bytes_at(bits), Align::kAutoOwn);
+        EXPECT_LE(*either.predicted_kl, 1.001 * *columns.predicted_kl);
+        if (bits > 4.5) {
+            EXPECT_LE(*columns.predicted_kl, *optimal(bytes_at(bits), Align::kNone).predicted_kl);
+        }
+    }
+}
+
+TEST_F(FitRagged, KeepsNarrowTypesBesidePaddedColumns) {
+    const Recipe recipe = optimal(bytes_at(5.2), Align::kColumns);
+    std::size_t padded = 0, narrow = 0;
+    for (const OutputTensor& tensor : lay_out(model_, recipe, {}).tensors) {
+        if (tensor.source->is_vector || tensor.source->cols != 960) continue;
+        padded += tensor.n_cols() == 1024;
+        narrow += ggml_blck_size(tensor.spec.type) == 32 && tensor.n_cols() == 960;
+    }
+    EXPECT_GT(padded, 0u);
+    EXPECT_GT(narrow, 0u);
+}
+
+TEST_F(FitRagged, SaysWhatPaddedColumnsWouldGainOrDo) {
+    const Recipe recipe = optimal(bytes_at(4.7), Align::kAutoOwn);
+    EXPECT_NE(recipe.alignment.find("input columns padded, matrix by matrix"), std::string::npos) << recipe.alignment;
+    EXPECT_NE(recipe.alignment.find(" without"), std::string::npos) << recipe.alignment;
+    EXPECT_FALSE(recipe.stock);
+}
+
+/// 4.1 bits are fewer than any 32-wide type has; 9 are enough for Q8_0 in rows as they are.
+TEST_F(FitRagged, TiersPadColumnsWhereThatSavesBytes) {
+    PlanGoal goal = file_of(bytes_at(4.1));
+    goal.align = Align::kColumns;
+    goal.require_stock = false;
+    const Recipe small = fit_to(model_, goal, {PruneRequest::Kind::kOff});
+    EXPECT_TRUE(small.pads_columns());
+    EXPECT_FALSE(small.stock);
+    EXPECT_EQ(small.budget.file_bytes, lay_out(model_, small, {}).file.file_bytes());
+    goal.target_bytes = bytes_at(9);
+    const Recipe large = fit_to(model_, goal, {PruneRequest::Kind::kOff});
+    EXPECT_FALSE(large.pads_columns());
+    EXPECT_TRUE(large.stock);
+}
+
+TEST_F(FitRagged, PadsColumnsForATypeThatIsAskedFor) {
+    PlanGoal goal = file_of(bytes_at(9));
+    goal.align = Align::kColumns;
+    goal.require_stock = false;
+    goal.overrides.push_back({NamePattern("attn_q"), GGML_TYPE_IQ3_S});
+    const Recipe recipe = fit_to(model_, goal, {PruneRequest::Kind::kOff});
+    const QuantAssignment* query = recipe.assignment_for("model.layers.0.self_attn.q_proj.weight");
+    EXPECT_EQ(query->type, GGML_TYPE_IQ3_S);
+    EXPECT_EQ(query->padded_columns, 1024);
+}
+
+TEST(Fit, ModelsOfWholeBlocksStayStockWhereColumnsMayBePadded) {
+    const SyntheticModel model(shape());
+    PlanGoal goal = file_of(6'000'000);
+    goal.align = Align::kColumns;
+    goal.require_stock = false;
+    const Recipe recipe = fit_to(model, goal, {PruneRequest::Kind::kOff});
+    EXPECT_TRUE(recipe.stock);
+    EXPECT_FALSE(recipe.pads_columns());
 }
 
 TEST_F(FitRagged, PadsForATypeThatIsAskedFor) {

@@ -84,7 +84,8 @@ TEST_F(Plan, RefusesWhatItDoesNotKnow) {
     };
     refused([](PlanOptions& o) { o.policy = "optimal"; }, "use --policy tiers");
     refused([](PlanOptions& o) { o.policy = "best"; }, "unknown policy");
-    refused([](PlanOptions& o) { o.align = "left"; }, "expected auto, none or pad");
+    refused([](PlanOptions& o) { o.align = "left"; }, "expected auto, none, pad or columns");
+    refused([](PlanOptions& o) { o.align = "columns"; }, "--allow-own plans it all the same");
     refused([](PlanOptions& o) { o.device = "toaster"; }, "macbookair");
     refused([](PlanOptions& o) { o.floor_type = "q9"; }, "--floor");
     refused([](PlanOptions& o) { o.kv_type = "q6_K"; }, "--kv-type");
@@ -240,6 +241,21 @@ TEST_F(OptimalPlan, GivesMoreBitsToWhatBendsTheLossMore) {
         for (double& column : statistics.curvature.at("blk.0.ffn_up.weight").columns) column /= 1000;
     });
     EXPECT_GT(more, bits(run(), up));
+}
+
+TEST_F(OptimalPlan, PadsColumnsOfSingleMatrices) {
+    options.align = "columns";
+    options.require_stock = false;
+    options.target_bytes = largest;
+    options.tensor_types = {{"blk.0.attn_q", "q4_K"}};
+    const Recipe recipe = run();
+    EXPECT_EQ(recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->padded_columns, 256);
+    EXPECT_FALSE(recipe.stock);
+    const auto model = open_model(options.model);
+    EXPECT_EQ(recipe.budget.file_bytes, lay_out(*model, recipe, {}).file.file_bytes());
+    EXPECT_EQ(recipe_from_json(recipe_to_json(recipe), "text"), recipe);
+    options.require_stock = true;
+    expect_refused(ErrorKind::kUsage, "--allow-own");
 }
 
 TEST_F(OptimalPlan, DoesNotDependOnThreads) {

@@ -23,6 +23,7 @@
 #include "artifact/recipe.h"
 #include "core/hash.h"
 #include "io/gguf_writer.h"
+#include "model/column_padding.h"
 #include "model/model.h"
 #include "model/stock_form.h"
 #include "quant/block_quantizer.h"
@@ -98,6 +99,31 @@ inline Recipe tiny_recipe(const Model& model, const TinyRecipeOptions& options =
     recipe.output_architecture = stock_form(base, output).architecture;
     recipe.device = Device{"16gb", 16'000'000'000, 5'000'000'000};
     recipe.budget.limit_bytes = recipe.device->effective_bytes();
+    settle_file_bytes(model, recipe);
+    return recipe;
+}
+
+/// tiny_recipe() with a line for each matrix, whose rows are filled up to whole blocks of its type.
+inline Recipe tiny_recipe_with_padded_columns(const Model& model, const TinyRecipeOptions& options) {
+    TinyRecipeOptions plain = options;
+    plain.type = plain.embedding_type = GGML_TYPE_F32;
+    Recipe recipe = tiny_recipe(model, plain);
+    const OutputLayout unquantised = lay_out(model, recipe, {});
+    recipe.tensor_quant_map.clear();
+    for (const OutputTensor& tensor : unquantised.tensors) {
+        const TensorId& id = tensor.source->id;
+        if (!is_matrix(id)) continue;
+        const ggml_type type = id.layer < 0 ? options.embedding_type : options.type;
+        const std::int64_t whole = whole_blocks(type, tensor.n_cols());
+        recipe.tensor_quant_map.push_back(
+            {.pattern = hf_name(id),
+             .type = type,
+             .reason = "by hand",
+             .padded_columns = whole == tensor.n_cols() ? 0 : static_cast<std::int32_t>(whole)});
+    }
+    recipe.tensor_quant_map.push_back({.pattern = "*", .type = GGML_TYPE_F32, .reason = "vectors"});
+    recipe.stock = !recipe.pads_columns();
+    recipe.stock_reason = "padded by hand";
     settle_file_bytes(model, recipe);
     return recipe;
 }

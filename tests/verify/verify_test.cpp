@@ -134,6 +134,47 @@ TEST_F(Verify, PassesAPaddedFileWhichComputesTheSame) {
         << find(report, "structure")->detail;
 }
 
+TEST_F(Verify, PassesPaddedColumnsAndSaysWhy) {
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    recipe_ =
+        test::tiny_recipe_with_padded_columns(*model_, {.type = GGML_TYPE_Q6_K, .embedding_type = GGML_TYPE_Q6_K});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    write();
+    const Report report = run({.base = base_, .data = {dir_ / "text.txt"}, .chunks = 2});
+    for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
+    ASSERT_TRUE(report.quality);
+    EXPECT_LT(report.quality->mean_kl, 1e-3);
+    EXPECT_EQ(report.stock, std::optional(false));
+    EXPECT_NE(report_to_json(report).find("\"stockReason\": \"padded by hand\""), std::string::npos);
+    EXPECT_NE(find(report, "types")->detail.find("padded 64 → 256: 256-wide blocks"), std::string::npos)
+        << find(report, "types")->detail;
+}
+
+TEST_F(Verify, FindsPaddedColumnsThatTheRecipeDoesNotHave) {
+    recipe_ =
+        test::tiny_recipe_with_padded_columns(*model_, {.type = GGML_TYPE_Q6_K, .embedding_type = GGML_TYPE_Q6_K});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    for (QuantAssignment& line : recipe_.tensor_quant_map) line.padded_columns = 0;
+    layout_.file.metadata.set("continuum.compression_recipe", recipe_to_json(recipe_));
+    write();
+    EXPECT_NE(find(run(), "structure")
+                  ->detail.find("blk.0.ffn_down.weight has rows of 96 padded to 256; expected rows "
+                                "of 96"),
+              std::string::npos)
+        << find(run(), "structure")->detail;
+}
+
+TEST_F(Verify, FindsPaddedColumnsThatNothingAnnounces) {
+    recipe_ =
+        test::tiny_recipe_with_padded_columns(*model_, {.type = GGML_TYPE_Q6_K, .embedding_type = GGML_TYPE_Q6_K});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    layout_.file.metadata.erase("continuum.padded_columns");
+    write();
+    EXPECT_NE(find(run(), "structure")->detail.find("blk.0.ffn_down.weight: got shape [64 × 256]; expected [64 × 96]"),
+              std::string::npos)
+        << find(run(), "structure")->detail;
+}
+
 TEST_F(Verify, FindsSizesOtherThanThePadding) {
     write();
     const auto with = [&](const Padding& padding) {
