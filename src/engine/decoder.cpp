@@ -20,6 +20,19 @@ Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& pr
       logits_graph_(backend_) {}
 
 void Decoder::feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink) {
+    feed_batches(tokens, first_wanted,
+                 [&](std::size_t first, std::size_t n_rows) { emit_logits(first, n_rows, sink); });
+}
+
+void Decoder::feed_hidden(std::span<const std::int32_t> tokens, std::size_t first_wanted, std::vector<float>& hidden) {
+    const auto width = static_cast<std::ptrdiff_t>(architecture().n_embd);
+    feed_batches(tokens, first_wanted, [&](std::size_t first, std::size_t n_rows) {
+        hidden.insert(hidden.end(), hidden_.begin() + static_cast<std::ptrdiff_t>(first) * width,
+                      hidden_.begin() + static_cast<std::ptrdiff_t>(n_rows) * width);
+    });
+}
+
+void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink) {
     if (tokens.size() > static_cast<std::size_t>(cache_.capacity() - cache_.used()))
         throw Error(ErrorKind::kUsage,
                     fmt::format("decoder: {} tokens after {} exceed the context of {}; ask for a longer context",
@@ -34,7 +47,7 @@ void Decoder::feed(std::span<const std::int32_t> tokens, std::size_t first_wante
         throw_if_interrupted();
         const auto n = std::min(static_cast<std::size_t>(batch_), tokens.size() - done);
         feed_batch(tokens.subspan(done, n));
-        if (first_wanted < done + n) emit_logits(first_wanted > done ? first_wanted - done : 0, n, sink);
+        if (first_wanted < done + n) sink(first_wanted > done ? first_wanted - done : 0, n);
         cache_.advance(static_cast<std::int32_t>(n));
         done += n;
     }
@@ -53,17 +66,24 @@ void Decoder::feed_batch(std::span<const std::int32_t> tokens) {
     fetch<float>(pass.hidden, hidden_);
 }
 
-void Decoder::emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink) {
+void Decoder::compute_logits(std::span<const float> hidden, OutputMatrix output, std::vector<float>& logits) {
     const Architecture& a = architecture();
-    const auto n_embd = static_cast<std::size_t>(a.n_embd), n_vocab = static_cast<std::size_t>(a.n_vocab);
+    const std::size_t n_rows = hidden.size() / static_cast<std::size_t>(a.n_embd);
+    ggml_tensor* matrix = output == OutputMatrix::kLoaded ? weights_.loaded_output() : weights_.output();
+    const LogitsPass pass = build_logits_pass(logits_graph_, a, matrix, static_cast<std::int64_t>(n_rows));
+    logits_graph_.prepare();
+    fill<float>(pass.hidden, hidden);
+    logits_graph_.run();
+    logits.resize(n_rows * static_cast<std::size_t>(a.n_vocab));
+    fetch<float>(pass.logits, logits);
+}
+
+void Decoder::emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink) {
+    const auto n_embd = static_cast<std::size_t>(architecture().n_embd);
+    const auto n_vocab = static_cast<std::size_t>(architecture().n_vocab);
     for (std::size_t row = first; row < n_tokens; row += kLogitRows) {
         const std::size_t n = std::min(kLogitRows, n_tokens - row);
-        const LogitsPass pass = build_logits_pass(logits_graph_, a, weights_.output(), static_cast<std::int64_t>(n));
-        logits_graph_.prepare();
-        fill<float>(pass.hidden, std::span(hidden_).subspan(row * n_embd, n * n_embd));
-        logits_graph_.run();
-        logits_.resize(n * n_vocab);
-        fetch<float>(pass.logits, logits_);
+        compute_logits(std::span(hidden_).subspan(row * n_embd, n * n_embd), OutputMatrix::kInUse, logits_);
         for (std::size_t i = 0; i < n; ++i)
             sink(cache_.used() + static_cast<std::int32_t>(row + i), std::span(logits_).subspan(i * n_vocab, n_vocab));
     }

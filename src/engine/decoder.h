@@ -27,6 +27,9 @@ struct DecoderOptions {
 /// @param logits  [n_vocab], valid during the call
 using LogitsSink = std::function<void(std::int32_t position, std::span<const float> logits)>;
 
+/// What logits are computed with: the matrix in use, or the one that was loaded, whatever stands in for it.
+enum class OutputMatrix { kInUse, kLoaded };
+
 /// Runs a model forward with a KV cache. Geometry per layer comes from the weights. Not thread-safe.
 class Decoder {
 public:
@@ -37,6 +40,18 @@ public:
     /// @param first_wanted  logits are computed for tokens[first_wanted…] only (tokens.size(): for none)
     /// @throws Error (kUsage when the context is full, kMalformed for ids outside the vocabulary), Interrupted
     void feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink);
+
+    /// Appends tokens to the sequence, and to `hidden` what their logits are computed from: [n_embd] for each of
+    /// tokens[first_wanted…], after the last norm. @throws as feed
+    void feed_hidden(std::span<const std::int32_t> tokens, std::size_t first_wanted, std::vector<float>& hidden);
+
+    /// Logits of rows that feed_hidden gave; memory is taken for all rows at once.
+    /// @param hidden  [rows][n_embd]
+    /// @param logits  resized to [rows][n_vocab]
+    void compute_logits(std::span<const float> hidden, OutputMatrix output, std::vector<float>& logits);
+
+    /// Another matrix in the place of a loaded one (Weights::replace); the next tokens pass through it.
+    void replace(const TensorId& id, ggml_tensor* matrix) { weights_.replace(id, matrix); }
 
     /// Starts a new sequence without reloading anything.
     void clear() { cache_.clear(); }
@@ -51,6 +66,9 @@ public:
     std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
 
 private:
+    /// Called with the first wanted row of a batch and the number of its rows, which lie in hidden_.
+    using BatchSink = std::function<void(std::size_t first, std::size_t n_rows)>;
+    void feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink);
     void feed_batch(std::span<const std::int32_t> tokens);
     void emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink);
 

@@ -39,15 +39,19 @@ struct PositionOutcome {
     bool same_top = false;
 };
 
-PositionOutcome compare_position(std::span<const float> base, std::span<const float> model, std::int32_t next) {
-    const Normalizer p = normalize(base), q = normalize(model);
+double divergence(std::span<const float> base, const Normalizer& p, std::span<const float> model, const Normalizer& q) {
     double kl = 0;
     for (std::size_t id = 0; id < base.size(); ++id) {
         const double log_p = base[id] - p.log_sum, log_q = model[id] - q.log_sum;
         kl += static_cast<double>(std::exp(static_cast<float>(log_p))) * (log_p - log_q);
     }
+    return kl;
+}
+
+PositionOutcome compare_position(std::span<const float> base, std::span<const float> model, std::int32_t next) {
+    const Normalizer p = normalize(base), q = normalize(model);
     const auto target = static_cast<std::size_t>(next);
-    return {kl, p.log_sum - base[target], q.log_sum - model[target], p.top == q.top};
+    return {divergence(base, p, model, q), p.log_sum - base[target], q.log_sum - model[target], p.top == q.top};
 }
 
 /// Logits of a chunk's scored positions, [positions][n_vocab].
@@ -175,6 +179,10 @@ QualityPanel compare(Decoder& base, Decoder& model, const EvaluationText& text, 
     }
     progress.end();
     return summarize(outcomes);
+}
+
+double kl_divergence(std::span<const float> base, std::span<const float> model) {
+    return divergence(base, normalize(base), model, normalize(model));
 }
 
 double log_softmax_at(std::span<const float> logits, std::int32_t token) {

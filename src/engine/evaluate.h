@@ -19,11 +19,12 @@ struct EvaluationText {
     std::vector<std::int32_t> tokens;
     std::int32_t context = 512;
     std::int32_t n_chunks = 0;
-    std::int32_t bos = -1;  ///< -1: the model adds none
+    std::int32_t bos = -1;      ///< -1: the model adds none
+    std::int32_t unscored = 0;  ///< tokens at a chunk's start that are context only; 0: half of it
 
     std::vector<std::int32_t> chunk(std::int32_t index) const;
-    std::int32_t first_scored() const { return context / 2; }
-    /// Positions scored in all: n_chunks · (context − 1 − context / 2).
+    std::int32_t first_scored() const { return unscored > 0 ? unscored : context / 2; }
+    /// Positions scored in all: n_chunks · (context − 1 − first_scored()).
     std::int64_t positions() const;
 };
 
@@ -46,6 +47,9 @@ Perplexity perplexity(Decoder& decoder, const EvaluationText& text, Progress& pr
 /// KL divergence of every scored position: Σ p_base (ln p_base − ln p_model).
 /// @throws Error (kMalformed when the vocabularies differ in size), Interrupted
 QualityPanel compare(Decoder& base, Decoder& model, const EvaluationText& text, Progress& progress);
+
+/// Σ p_base (ln p_base − ln p_model) of one position, nats. @param base, model  logits, [n_vocab] each
+double kl_divergence(std::span<const float> base, std::span<const float> model);
 
 /// ln softmax of one row at `token`, in double. For tests and callers with single rows.
 double log_softmax_at(std::span<const float> logits, std::int32_t token);

@@ -273,6 +273,41 @@ private:
 
 Weights::Weights(const Model& model, const Backend& backend, const WeightOptions& options, Progress& progress) {
     WeightLoader(*this, model, backend, options).load(progress);
+    loaded_output_ = output();
+}
+
+ggml_tensor** Weights::slot_of(const TensorId& id) {
+    if (id.is_bias) return nullptr;
+    if (id.role == TensorRole::kTokenEmbedding) return &token_embedding_;
+    if (id.role == TensorRole::kOutput) return &output_;
+    if (id.layer < 0 || std::cmp_greater_equal(id.layer, layers_.size())) return nullptr;
+    LayerWeights& block = layers_[static_cast<std::size_t>(id.layer)];
+    switch (id.role) {
+        case TensorRole::kQuery:
+            return &block.query;
+        case TensorRole::kKey:
+            return &block.key;
+        case TensorRole::kValue:
+            return &block.value;
+        case TensorRole::kAttentionOutput:
+            return &block.attention_output;
+        case TensorRole::kGate:
+            return &block.gate;
+        case TensorRole::kUp:
+            return &block.up;
+        case TensorRole::kDown:
+            return &block.down;
+        default:
+            return nullptr;
+    }
+}
+
+void Weights::replace(const TensorId& id, ggml_tensor* matrix) {
+    ggml_tensor** slot = slot_of(id);
+    ggml_tensor* loaded = slot != nullptr ? ggml_get_tensor(context_.get(), gguf_name(id).c_str()) : nullptr;
+    if (loaded == nullptr || (matrix != nullptr && !ggml_are_same_shape(loaded, matrix)))
+        throw Error(ErrorKind::kInternal, fmt::format("weights: nothing of this shape stands for {}", gguf_name(id)));
+    *slot = matrix != nullptr ? matrix : loaded;
 }
 
 std::size_t Weights::bytes() const {

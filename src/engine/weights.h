@@ -56,7 +56,7 @@ struct WeightOptions {
     bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
 };
 
-/// A model's weights in the memory of a backend. Immutable once loaded.
+/// A model's weights in the memory of a backend. What was loaded never changes, but other matrices can stand in for it.
 class Weights {
 public:
     /// @throws Error (kMissing, kMalformed, kIo; kUsage for a model that this engine does not run), Interrupted
@@ -67,15 +67,23 @@ public:
     PassWeights pass() const { return {architecture_, layers_, token_embedding_, output_norm_, rope_factors_}; }
     const TransposedLayer& transposed(int index) const { return transposed_[static_cast<std::size_t>(index)]; }
 
+    /// Puts `matrix`, which the caller keeps alive, in the place of the loaded one; nullptr puts that back.
+    /// @throws Error (kInternal) where the model has no such matrix, or one of another shape
+    void replace(const TensorId& id, ggml_tensor* matrix);
+
     ggml_tensor* token_embedding() const { return token_embedding_; }
     ggml_tensor* output_norm() const { return output_norm_; }
     ggml_tensor* output() const { return output_ != nullptr ? output_ : token_embedding_; }
+    /// The same, whatever stands in for it.
+    ggml_tensor* loaded_output() const { return loaded_output_; }
     ggml_tensor* output_transposed() const { return output_transposed_; }
     ggml_tensor* rope_factors() const { return rope_factors_; }  ///< nullptr: none
     std::size_t bytes() const;
 
 private:
     friend class WeightLoader;
+    ggml_tensor** slot_of(const TensorId& id);
+
     Architecture architecture_;
     ggml_context_ptr context_;
     ggml_backend_buffer_ptr buffer_;
@@ -84,6 +92,7 @@ private:
     ggml_tensor* token_embedding_ = nullptr;
     ggml_tensor* output_norm_ = nullptr;
     ggml_tensor* output_ = nullptr;
+    ggml_tensor* loaded_output_ = nullptr;
     ggml_tensor* output_transposed_ = nullptr;
     ggml_tensor* rope_factors_ = nullptr;
 };
