@@ -59,11 +59,26 @@ def prediction(part):
     rows = []
     for name, model in part["figures"].items():
         for row in model["recipes"]:
+            own = f"{row['calibrated_kl']:.4g} ± {row['calibrated_kl_error']:.2g}" if "calibrated_kl" in row else ""
             rows.append([MODELS[name], row["recipe"], f"{row['bytes']:,}", f"{row['predicted_kl']:.4g}",
-                         f"{row['measured_kl']:.4g}", f"{row['predicted_kl'] / row['measured_kl']:.2f}"])
-        rows.append([MODELS[name], f"**rank correlation {model['rank_correlation']:.3f}**", "", "", "",
-                     f"mean {model['mean_ratio']:.2f}, mean error {model['mean_error']:.0%}"])
-    return table(["model", "recipe", "bytes", "predicted KL", "measured KL", "ratio"], rows)
+                         f"{row['curve_kl']:.4g}", own, f"{row['measured_kl']:.4g}"])
+        rows.append([MODELS[name], "**rank correlation, mean error**", "", agreement(model["sum_of_damages"]),
+                     agreement(model["curve"]), agreement(model["plans"]["calibrated"]), ""])
+    return table(["model", "recipe", "bytes", "sum of damages", "on the curve", "--calibrate", "measured KL"], rows)
+
+
+def agreement(figures):
+    return f"**{figures['rank_correlation']:.3f}, {figures['mean_error']:.0%}**"
+
+
+def refinement(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for label, row in model.items():
+            tried = row.get("refinement", {"trials": "", "changes": [], "kept": ""})
+            rows.append([MODELS[name], label, f"{row['bytes']:,}", tried["trials"], len(tried["changes"]), tried["kept"],
+                         f"{row['mean_kl']:.4f}", f"{row['top1_agreement']:.1%}", f"{row['plan_seconds']:.0f} s"])
+    return table(["base", "plan", "bytes", "trials", "gained", "confirmed", "mean KL", "top-1", "plan"], rows)
 
 
 def alignment(part):
@@ -205,6 +220,7 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "output_error": ("Relative error of what matrices give out, on text not calibrated on", output_error),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),
             "prediction": ("Predicted against measured KL divergence", prediction),
+            "refinement": ("Plans before and after trials", refinement),
             "alignment": ("Rows that 256-wide blocks do not divide: 32-wide types or padding", alignment),
             "logits_agreement": ("Own engine and stock llama.cpp on the same files", logits_agreement),
             "hf_round_trip": ("Through a Hugging Face folder and back, perplexity by llama-perplexity", hf_round_trip),

@@ -22,6 +22,20 @@ struct PruneRequest {
     double channel_share = 0;  ///< of all feed-forward channels, [0, 1); not with kAuto, needs statistics
 };
 
+/// Trials of plans in memory, on calibration text. They take the model's weights twice.
+struct TrialRequest {
+    std::vector<std::filesystem::path> data;  ///< plain text
+    std::int64_t tokens = 0;                  ///< of it; 0: 1024, with refinement 4096
+    bool calibrate = false;                   ///< predict divergence from plans that were measured
+    double refine_minutes = 0;                ///< improve the plan by measured gains for so long; 0: not by time
+    std::int64_t refine_trials = 0;           ///< at most so many trials, and the same recipe again; 0: by time
+    std::optional<std::filesystem::path> checkpoint;  ///< of a refinement; for the caller to remove
+    bool resume = false;                              ///< continue from the checkpoint, if it is of the same run
+
+    bool refines() const { return refine_minutes > 0 || refine_trials > 0; }
+    bool any() const { return calibrate || refines(); }
+};
+
 struct PlanOptions {
     std::filesystem::path model;
     std::filesystem::path scores;
@@ -41,6 +55,7 @@ struct PlanOptions {
     std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
     std::string align = "auto";  ///< rows that bar 256-wide types: auto | none | pad | columns, the last not in stock
     bool require_stock = true;   ///< fail where stock llama.cpp could not run the output
+    TrialRequest trials;         ///< policy optimal only
     int threads = 0;             ///< 0: all processors
 };
 
@@ -49,7 +64,8 @@ struct PlanOptions {
 void check_plan_options(const PlanOptions& options);
 
 /// PLAN: what to prune and a type for every tensor, within the device's memory or the file size asked for.
-/// Deterministic. @throws Error (kUsage, kMissing, kMalformed; kInfeasible with the smallest budget that would do)
+/// Deterministic, but for a refinement that is bounded by time.
+/// @throws Error (kUsage, kMissing, kMalformed; kInfeasible with the smallest budget that would do), Interrupted
 Recipe plan(const PlanOptions& options, Progress& progress);
 
 }  // namespace plasticity

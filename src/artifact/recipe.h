@@ -12,6 +12,7 @@
 #include "artifact/device.h"
 #include "artifact/feed_forward_topology.h"
 #include "artifact/padding.h"
+#include "artifact/trial_record.h"
 #include "io/atomic_file.h"
 #include "model/architecture.h"
 #include "model/tensor_names.h"
@@ -84,6 +85,10 @@ struct Recipe {
     std::string pruning;                 ///< what decided how many heads stay; empty where nothing had to be decided
     std::optional<double> predicted_kl;  ///< of the output from the base, nats per token; nothing under tiers
     bool counts_on_feedback = false;     ///< types were chosen as error feedback will leave them
+    std::optional<double> predicted_kl_error;  ///< one standard error of predicted_kl; nothing without trials
+    std::optional<double> predicted_damage;    ///< the sum that predicted_kl is without trials; nothing without them
+    std::optional<Calibration> calibration;    ///< plans that were tried, and what predicted_kl follows from
+    std::optional<Refinement> refinement;      ///< nothing where none was asked for
     std::int32_t context_length = 0;
     std::string kv_type = "f16";
     std::string output_architecture;  ///< "llama", "qwen3", "deci", …

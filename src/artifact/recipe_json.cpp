@@ -236,6 +236,13 @@ std::vector<QuantAssignment> read_assignments(const Parsed& json, ProblemList& p
     return assignments;
 }
 
+std::optional<double> read_nats(ObjectReader& reader, std::string_view key) {
+    if (!reader.has(key)) return std::nullopt;
+    const double nats = reader.number(key);
+    if (nats < 0) reader.fail(key, fmt::format("is {}; expected at least 0", nats));
+    return nats;
+}
+
 /// What is no object or array of its own. Each value is tried, so that all problems come up together.
 void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     ObjectReader reader(json, "at the top");
@@ -250,10 +257,18 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     read_text("stockReason", recipe.stock_reason);
     read_text("kvType", recipe.kv_type);
     attempt(problems, [&] {
-        if (reader.has("predictedKl")) recipe.predicted_kl = reader.number("predictedKl");
+        recipe.predicted_kl = read_nats(reader, "predictedKl");
+        recipe.predicted_kl_error = read_nats(reader, "predictedKlError");
+        recipe.predicted_damage = read_nats(reader, "predictedDamage");
         if (reader.has("countsOnErrorFeedback")) recipe.counts_on_feedback = reader.boolean("countsOnErrorFeedback");
         if (reader.has("pruning")) recipe.pruning = reader.text("pruning");
         if (reader.has("alignment")) recipe.alignment = reader.text("alignment");
+    });
+    attempt(problems, [&] {
+        if (reader.has("calibration")) recipe.calibration = read_calibration(reader.value("calibration"));
+    });
+    attempt(problems, [&] {
+        if (reader.has("refinement")) recipe.refinement = read_refinement(reader.value("refinement"));
     });
     attempt(problems, [&] {
         if (reader.has("padding")) recipe.padding = read_padding(reader.value("padding"));
@@ -274,6 +289,10 @@ std::string recipe_to_json(const Recipe& recipe) {
     json["pipelineVersion"] = recipe.pipeline_version;
     json["policy"] = recipe.policy;
     if (recipe.predicted_kl) json["predictedKl"] = *recipe.predicted_kl;
+    if (recipe.predicted_kl_error) json["predictedKlError"] = *recipe.predicted_kl_error;
+    if (recipe.predicted_damage) json["predictedDamage"] = *recipe.predicted_damage;
+    if (recipe.calibration) json["calibration"] = calibration_json(*recipe.calibration);
+    if (recipe.refinement) json["refinement"] = refinement_json(*recipe.refinement);
     if (recipe.counts_on_feedback) json["countsOnErrorFeedback"] = true;
     if (!recipe.pruning.empty()) json["pruning"] = recipe.pruning;
     if (!recipe.alignment.empty()) json["alignment"] = recipe.alignment;

@@ -41,6 +41,9 @@ std::string report_to_json(const Report& report) {
         quality["perplexity"] = report.quality->perplexity;
         quality["perplexityRatio"] = report.quality->perplexity_ratio();
         quality["top1Agreement"] = report.quality->top1_agreement;
+        if (report.predicted_kl) quality["predictedKl"] = report.predicted_kl->value;
+        if (report.predicted_kl && report.predicted_kl->standard_error)
+            quality["predictedKlError"] = *report.predicted_kl->standard_error;
     }
     json["testPrompt"] = report.test_prompt;
     json["testOutput"] = report.test_output;

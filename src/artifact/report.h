@@ -26,6 +26,12 @@ struct QualityPanel {
     double top1_agreement = 0;  ///< share of positions with the same most likely token; 1 is best
 };
 
+/// What the recipe expected of the divergence, nats per token.
+struct PredictedKl {
+    double value = 0;
+    std::optional<double> standard_error;  ///< nothing where the plan was made without trials
+};
+
 /// The outcome of verification: report.json.
 struct Report {
     static constexpr int kSchemaVersion = 1;
@@ -37,6 +43,7 @@ struct Report {
     std::string stock_reason;
     std::vector<Check> checks;
     std::optional<QualityPanel> quality;
+    std::optional<PredictedKl> predicted_kl;  ///< beside `quality`; nothing where the recipe does not say
     std::string test_prompt;
     std::string test_output;
 

@@ -35,12 +35,15 @@ void run_plan(const PlanCommand& command) {
     PlanOptions options = command.arguments.resolve();
     options.threads = command.common.threads;
     if (!command.gram_memory.empty()) options.gram_memory_bytes = parse_bytes(command.gram_memory);
-    require_outputs(
-        {.inputs = {options.model, options.scores, options.statistics.value_or(""), options.gram.value_or("")},
-         .outputs = {command.output}},
-        command.common.overwrite());
+    CommandFiles files{.inputs = options.trials.data, .outputs = {command.output}};
+    files.inputs.insert(files.inputs.end(),
+                        {options.model, options.scores, options.statistics.value_or(""), options.gram.value_or("")});
+    require_outputs(files, command.common.overwrite());
+    if (options.trials.refines() && !command.output.empty())
+        options.trials.checkpoint = command.output.string() + ".checkpoint";
     const Recipe recipe = plan(options, *progress);
     if (!command.output.empty()) save_recipe(recipe, command.output, command.common.overwrite());
+    if (options.trials.checkpoint) std::filesystem::remove(*options.trials.checkpoint);  // nothing is left to continue
     if (command.common.json)
         print_json(nlohmann::ordered_json::parse(recipe_to_json(recipe)));
     else if (command.explain)
@@ -48,6 +51,30 @@ void run_plan(const PlanCommand& command) {
     else
         print_line(fmt::format("{}: {}, {}", command.output.string(), recipe.topology.precision_profile,
                                sizes_against_limit(recipe)));
+}
+
+void add_trial_options(CLI::App& command, TrialRequest& trials) {
+    command.add_option("--data", trials.data, "Calibration text for --calibrate and --refine")->group("Trials");
+    command
+        .add_flag("--calibrate", trials.calibrate,
+                  "Predict the divergence from plans that are measured in memory; --refine does so, too")
+        ->group("Trials");
+    command
+        .add_option("--refine", trials.refine_minutes,
+                    "Improve the plan for so many minutes by trials in memory; only measured gains count")
+        ->check(CLI::NonNegativeNumber)
+        ->group("Trials");
+    command
+        .add_option("--refine-trials", trials.refine_trials,
+                    "The same, or at most, for so many trials: unlike minutes, they give the same recipe again")
+        ->check(CLI::NonNegativeNumber)
+        ->group("Trials");
+    command
+        .add_option("--calibration-tokens", trials.tokens,
+                    "Of the text; 0: 1024, with --refine 4096, half to judge by and half to confirm by")
+        ->check(CLI::NonNegativeNumber)
+        ->group("Trials");
+    command.add_flag("--resume", trials.resume, "Continue a refinement that ended early")->group("Trials");
 }
 
 }  // namespace
@@ -64,6 +91,7 @@ void add_plan_command(CLI::App& program, CommandResult&) {
                                         "feedback will leave them. Takes about as long as compress");
     app->add_option("--gram-memory", command->gram_memory, kGramMemoryHelp)->needs(gram);
     add_plan_options(*app, command->arguments);
+    add_trial_options(*app, options.trials);
     CLI::Option* output = app->add_option("-o,--output", command->output, "recipe.json to write");
     app->add_flag("--explain", command->explain, "Print the plan as a table");
     add_common_options(*app, command->common);

@@ -5,6 +5,14 @@
 #include "core/units.h"
 
 namespace plasticity {
+namespace {
+
+std::string prediction_text(const PredictedKl& predicted, double measured) {
+    const std::string bar = predicted.standard_error ? fmt::format(" ± {:.2g}", *predicted.standard_error) : "";
+    return fmt::format("mean KL {:.4g}{}, measured {:.4g}", predicted.value, bar, measured);
+}
+
+}  // namespace
 
 std::string quality_text(const QualityPanel& quality) {
     return fmt::format(
@@ -21,6 +29,8 @@ std::string report_text(const Report& report) {
     for (const Check& check : report.checks)
         text += fmt::format("  {} {:<14} {}\n", check.passed ? "ok  " : "FAIL", check.name, check.detail);
     if (report.quality) text += fmt::format("  quality: {}\n", quality_text(*report.quality));
+    if (report.quality && report.predicted_kl)
+        text += fmt::format("  predicted: {}\n", prediction_text(*report.predicted_kl, report.quality->mean_kl));
     text += report.passed() ? "verified" : "NOT verified";
     return text;
 }

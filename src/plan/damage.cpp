@@ -168,6 +168,13 @@ bool DamageTable::knows(std::string_view matrix, ggml_type type) const {
     return found != damages_.end() && found->second.contains(type);
 }
 
+std::vector<ggml_type> DamageTable::types_of(std::string_view matrix) const {
+    std::vector<ggml_type> types;
+    if (const auto found = damages_.find(matrix); found != damages_.end())
+        for (const auto& [type, damage] : found->second) types.push_back(type);
+    return types;
+}
+
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix) {
     for (const std::string& use : uses_of(model, matrix))
         if (statistics.find_curvature(use) == nullptr) return false;

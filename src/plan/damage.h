@@ -22,6 +22,7 @@ public:
     /// @throws Error (kInternal) when it was not measured
     double of(std::string_view matrix, ggml_type type) const;
     bool knows(std::string_view matrix, ggml_type type) const;
+    std::vector<ggml_type> types_of(std::string_view matrix) const;  ///< that were measured
 
 private:
     std::map<std::string, std::map<ggml_type, double>, std::less<>> damages_;

@@ -170,11 +170,6 @@ void require_true_size(const Model& model, const Recipe& recipe) {
                                                       recipe.budget.file_bytes, bytes));
 }
 
-std::optional<Recipe> fit_types(const PlanInputs& inputs, const HeadPruning& heads) {
-    if (least_bytes(inputs, heads) > limit_bytes(inputs, heads)) return std::nullopt;
-    return TypeFit(inputs, heads).run();
-}
-
 std::string name_of(const PruneUnit& unit) {
     if (unit.group) return fmt::format("KV group {} of layer {}", *unit.group, unit.layer);
     return fmt::format("a query head of every KV group of layer {}", unit.layer);
@@ -258,12 +253,14 @@ std::vector<AlignedPlan> plans_after_pruning(const PlanInputs& inputs, const Hea
 }
 
 /// The first of `plans`, with the words for what decided between them, where there is room for those.
-Recipe explained(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<AlignedPlan>& plans) {
-    PlanInputs said = inputs.with(plans.front().padded);
+FittedPlan explained(const PlanInputs& inputs, const HeadPruning& heads, const std::vector<AlignedPlan>& plans) {
+    FittedPlan plan{inputs.with(plans.front().padded), heads, plans.front().recipe};
+    PlanInputs said = plan.inputs;
     said.alignment = why_aligned(inputs, heads, plans);
     std::optional<Recipe> recipe;
     if (!said.alignment.empty()) recipe = fit_types(said, heads);
-    return recipe.value_or(plans.front().recipe);
+    if (recipe) return {said, heads, std::move(*recipe)};
+    return plan;
 }
 
 void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
@@ -275,7 +272,16 @@ void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
 
 }  // namespace
 
-Recipe fit(const PlanInputs& given, HeadPruning heads) {
+std::optional<Recipe> fit_types(const PlanInputs& inputs, const HeadPruning& heads) {
+    if (least_bytes(inputs, heads) > limit_bytes(inputs, heads)) return std::nullopt;
+    return TypeFit(inputs, heads).run();
+}
+
+Recipe fit(const PlanInputs& inputs, HeadPruning heads) {
+    return fit_plan(inputs, std::move(heads)).recipe;
+}
+
+FittedPlan fit_plan(const PlanInputs& given, HeadPruning heads) {
     PlanInputs inputs = given;
     const bool may_prune = inputs.goal.prune.kind == PruneRequest::Kind::kAuto;
     std::optional<PruneOrder> order;
@@ -287,10 +293,10 @@ Recipe fit(const PlanInputs& given, HeadPruning heads) {
                 heads = order->heads();
                 plans = plans_after_pruning(inputs, heads);
             }
-            const Recipe recipe = explained(inputs, heads, plans);
-            require_stock(inputs, recipe);
-            require_true_size(inputs.model, recipe);
-            return recipe;
+            FittedPlan plan = explained(inputs, heads, plans);
+            require_stock(inputs, plan.recipe);
+            require_true_size(inputs.model, plan.recipe);
+            return plan;
         }
         std::optional<PruneUnit> unit;
         if (may_prune) unit = order ? order->next() : heads.cheapest_unit();

@@ -30,6 +30,7 @@ struct MatrixChoice {
     Tier tier = Tier::kHigh;
     double mean_score = 0;         ///< of the heads that the tier was derived from
     std::vector<double> measured;  ///< policy optimal: damage at every level, nats per token; empty: estimated
+    double weight = 1;             ///< damage counts so many times in choosing types; what is stated does not change
     std::string override_pattern;  ///< of --tensor-type; empty: none
 
     ggml_type type() const { return ladder[level]; }
@@ -48,6 +49,7 @@ struct MatrixChoice {
     std::uint64_t bytes() const { return bytes_at(level); }
     double damage_at(std::size_t at) const;
     double damage() const { return damage_at(level); }
+    double weighed_damage_at(std::size_t at) const { return weight * damage_at(at); }
 };
 
 /// Squared error that a type leaves, as a share of the weights' squares: 2.9e-5 for q8_0, 0.017 for q3_K.

@@ -20,6 +20,7 @@
 #include "plan/input_checks.h"
 #include "plan/measured_choice.h"
 #include "plan/request.h"
+#include "plan/trials.h"
 
 namespace plasticity {
 namespace {
@@ -82,15 +83,23 @@ std::string prune_channels(const Model& model, const std::optional<Statistics>& 
                        channels.n_removed(), channels.n_channels(), channels.damage());
 }
 
+/// Trials correct predictions, which policy optimal makes.
+PlanGoal goal_of(const PlanOptions& options, const Model& model) {
+    PlanGoal goal = read_goal(options, model);
+    require_trials_possible(options, model, goal);
+    if (options.trials.any()) goal.policy = Policy::kOptimal;
+    return goal;
+}
+
 }  // namespace
 
 void check_plan_options(const PlanOptions& options) {
-    read_goal(options, *open_model(options.model));
+    goal_of(options, *open_model(options.model));
 }
 
 Recipe plan(const PlanOptions& options, Progress& progress) {
     const auto model = open_model(options.model);
-    const PlanGoal goal = read_goal(options, *model);
+    const PlanGoal goal = goal_of(options, *model);
     const GateGradients scores = load_gate_gradients(options.scores);
     require_scores_fit(scores, model->architecture(), options.scores.string());
     const auto statistics = load_optional_statistics(options, *model);
@@ -110,9 +119,10 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     if (damage && prune.kind == PruneRequest::Kind::kAuto) prune.kind = PruneRequest::Kind::kOff;  // fit() decides
     HeadPruning heads = choose_heads(model->architecture(), scores.layer_scores(), prune);
     std::string pruning = prune_channels(*model, statistics, options, heads);
-    Recipe recipe = fit({*model, scores, goal, damage ? &*damage : nullptr, std::move(pruning)}, std::move(heads));
+    const FittedPlan planned =
+        fit_plan({*model, scores, goal, damage ? &*damage : nullptr, std::move(pruning)}, std::move(heads));
     progress.end();
-    return recipe;
+    return options.trials.any() ? try_plan(planned, *statistics, options, progress) : planned.recipe;
 }
 
 }  // namespace plasticity

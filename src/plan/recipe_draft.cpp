@@ -11,6 +11,7 @@
 #include "engine/decoder_memory.h"
 #include "model/stock_form.h"
 #include "plan/assignments.h"
+#include "plan/calibration.h"
 #include "plan/measured_choice.h"
 
 namespace plasticity {
@@ -78,6 +79,17 @@ double predicted_kl(const MeasuredDamage& damage, const HeadPruning& heads, cons
     return sum;
 }
 
+/// Measured divergence of the plan that was tried, and the calibration's curve from there to this one.
+void take_into_account(const TrialFindings& findings, Recipe& recipe) {
+    recipe.refinement = findings.refinement;
+    if (!findings.calibration) return;
+    recipe.calibration = findings.calibration;
+    recipe.predicted_damage = recipe.predicted_kl;
+    const CalibratedKl calibrated = calibrated_kl(*findings.calibration, *recipe.predicted_damage);
+    recipe.predicted_kl = calibrated.value;
+    recipe.predicted_kl_error = calibrated.standard_error;
+}
+
 void describe_output(Recipe& recipe, const Architecture& base, const HeadPruning& heads) {
     const StockForm form = stock_form(base, padded_architecture(heads.pruned(base), recipe.padding));
     recipe.output_architecture = form.architecture;
@@ -114,8 +126,14 @@ double MeasuredDamage::of_removed(std::size_t layer, const LayerHeads& of_layer)
 }
 
 std::vector<MatrixChoice> PlanInputs::choices(const HeadPruning& heads) const {
-    return damage != nullptr ? measured_choices(model, heads, goal, damage->types, aligned(heads))
-                             : start_choices(model, heads, goal, aligned(heads));
+    std::vector<MatrixChoice> made = damage != nullptr
+                                         ? measured_choices(model, heads, goal, damage->types, aligned(heads))
+                                         : start_choices(model, heads, goal, aligned(heads));
+    if (findings == nullptr) return made;
+    for (MatrixChoice& choice : made)
+        if (const auto found = findings->weights.find(gguf_name(choice.id)); found != findings->weights.end())
+            choice.weight = found->second;
+    return made;
 }
 
 std::int64_t output_parameters(const Model& model, const HeadPruning& heads) {
@@ -160,6 +178,7 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
         recipe.predicted_kl = predicted_kl(*inputs.damage, heads, choices);
         recipe.counts_on_feedback = inputs.damage->with_error_feedback;
     }
+    if (recipe.predicted_kl && inputs.findings != nullptr) take_into_account(*inputs.findings, recipe);
     recipe.topology = topology_of(inputs, heads, recipe.predicted_kl);
     recipe.tensor_quant_map = assignments_of(choices, heads);
     recipe.device = inputs.goal.device;

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "artifact/gate_gradients.h"
@@ -24,15 +27,23 @@ struct MeasuredDamage {
     double of_removed(std::size_t layer, const LayerHeads& of_layer) const;
 };
 
+/// What trials found, and a plan then takes into account.
+struct TrialFindings {
+    std::map<std::string, double> weights;  ///< by GGUF name: a matrix' damage counts so many times as predicted
+    std::optional<Calibration> calibration;
+    std::optional<Refinement> refinement;
+};
+
 /// What a plan is made from.
 struct PlanInputs {
     const Model& model;
     const GateGradients& scores;
     const PlanGoal& goal;
-    const MeasuredDamage* damage = nullptr;  ///< nullptr: policy tiers
-    std::string pruning;                     ///< what decided how many heads stay; may be empty
-    PaddedDimensions padded = {};            ///< to whole wide blocks
-    std::string alignment = {};              ///< what decided for or against that; may be empty
+    const MeasuredDamage* damage = nullptr;   ///< nullptr: policy tiers
+    std::string pruning;                      ///< what decided how many heads stay; may be empty
+    PaddedDimensions padded = {};             ///< to whole wide blocks
+    std::string alignment = {};               ///< what decided for or against that; may be empty
+    const TrialFindings* findings = nullptr;  ///< nullptr: nothing was tried
 
     Alignment aligned(const HeadPruning& heads) const {
         return alignment_for(padded, heads.pruned(model.architecture()));

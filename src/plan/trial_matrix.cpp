@@ -106,7 +106,13 @@ MatrixForm form_of(const Recipe& recipe, const ModelTensor& matrix, const Archit
             form.width = std::ssize(form.kept);
         }
     }
+    if (matrix.id.role == TensorRole::kDown) {
+        const auto& channels = recipe.topology.layers[static_cast<std::size_t>(matrix.id.layer)].feed_forward;
+        if (channels) form.kept = channels->indices();
+        if (channels) form.width = std::ssize(form.kept);
+    }
     form.width = padded_length(recipe.padding, padded_axes(matrix.id).cols, form.width, base.head_dim);
+    if (assignment->padded_columns > 0) form.width = assignment->padded_columns;
     return form;
 }
 

@@ -10,7 +10,7 @@
 #include "artifact/output_layout.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
-#include "plan/memory.h"
+#include "engine/decoder_memory.h"
 
 namespace plasticity {
 namespace {
@@ -40,7 +40,7 @@ std::uint64_t trial_bytes(const Model& model, const EvaluationText& text, bool r
     const std::uint64_t hidden = static_cast<std::uint64_t>(text.positions()) * n_embd * sizeof(float);
     const std::uint64_t logits = 2 * kLogitRows * static_cast<std::uint64_t>(architecture.n_vocab) * sizeof(float);
     return base + replaced + hidden + 2 * logits + kv_cache_bytes(architecture, text.context, GGML_TYPE_F16) +
-           compute_bytes(architecture, text.context);
+           decoder_memory(architecture, text.context).total();
 }
 
 TrialModel::TrialModel(const Model& model, const Statistics& statistics, EvaluationText text,

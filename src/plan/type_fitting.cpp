@@ -32,7 +32,7 @@ std::vector<Costs> costs_of(const std::vector<MatrixChoice>& choices) {
     for (std::size_t i = 0; i < choices.size(); ++i)
         for (std::size_t level = 0; level < choices[i].ladder.size(); ++level) {
             costs[i].bytes.push_back(padded(choices[i], level));
-            costs[i].damage.push_back(choices[i].damage_at(level));
+            costs[i].damage.push_back(choices[i].weighed_damage_at(level));
         }
     return costs;
 }
@@ -80,7 +80,7 @@ bool choose_least_damage(std::vector<MatrixChoice>& choices, std::uint64_t room_
     std::vector<KnapsackItem> items(choices.size());
     for (std::size_t i = 0; i < choices.size(); ++i)
         for (std::size_t level = 0; level < choices[i].ladder.size(); ++level)
-            items[i].push_back({padded(choices[i], level), choices[i].damage_at(level)});
+            items[i].push_back({padded(choices[i], level), choices[i].weighed_damage_at(level)});
     const auto levels = solve_knapsack(items, room_bytes);
     if (!levels) return false;
     for (std::size_t i = 0; i < choices.size(); ++i) choices[i].level = (*levels)[i];

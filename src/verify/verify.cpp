@@ -27,6 +27,11 @@ std::unique_ptr<Model> open_base(const VerifyOptions& options) {
     return options.base ? open_model(*options.base) : nullptr;
 }
 
+std::optional<PredictedKl> predicted_kl(const Subject& subject) {
+    if (!subject.recipe || !subject.recipe->predicted_kl) return std::nullopt;
+    return PredictedKl{*subject.recipe->predicted_kl, subject.recipe->predicted_kl_error};
+}
+
 }  // namespace
 
 Report verify(const VerifyOptions& options, Progress& progress) {
@@ -59,6 +64,7 @@ Report verify(const VerifyOptions& options, Progress& progress) {
     Decoder decoder(*subject.model, {.context_length = options.context, .threads = options.threads}, progress);
     check_generation(*subject.model, decoder, report);
     if (base && !options.data.empty()) check_quality(*base, decoder, options, report, progress);
+    if (report.quality) report.predicted_kl = predicted_kl(subject);
     return report;
 }
 

@@ -110,6 +110,53 @@ TEST(RecipeJson, WritesPaddingOnlyWhereThereIsAny) {
     EXPECT_EQ(recipe_from_json(with, "text"), recipe);
 }
 
+Recipe tried_sample() {
+    Recipe recipe = sample();
+    recipe.predicted_kl = 0.05;
+    recipe.predicted_kl_error = 0.004;
+    recipe.predicted_damage = 0.07;
+    recipe.calibration =
+        Calibration{.positions = 510,
+                    .floor = 0.0005,
+                    .ceiling = 4,
+                    .rate = 0.2,
+                    .relative_error = 0.07,
+                    .corners = {{"every matrix q8_0", 0.001, 0.0008, 1e-5}, {"the plan", 0.07, 0.05, 0.002}}};
+    recipe.refinement = Refinement{.trials = 12,
+                                   .positions = 1020,
+                                   .kl_before = 0.05,
+                                   .kl_after = 0.048,
+                                   .standard_error = 0.001,
+                                   .kept = true,
+                                   .changes = {{"attn_v counts × 1.5", -0.002, 0.001}}};
+    return recipe;
+}
+
+TEST(RecipeJson, SaysWhatTrialsFound) {
+    EXPECT_EQ(recipe_to_json(sample()).find("calibration"), std::string::npos);
+    const std::string text = recipe_to_json(tried_sample());
+    EXPECT_EQ(recipe_from_json(text, "text"), tried_sample());
+    EXPECT_NE(text.find("\"predictedKlError\": 0.004"), std::string::npos) << text;
+}
+
+TEST(RecipeJson, RefusesWhatTrialsCannotFind) {
+    const auto refused = [](const std::string& from, const std::string& to, const std::string& words) {
+        std::string text = recipe_to_json(tried_sample());
+        const std::size_t at = text.find(from);
+        ASSERT_NE(at, std::string::npos) << from;
+        test::expect_error(ErrorKind::kMalformed, {words},
+                           [&] { recipe_from_json(text.replace(at, from.size(), to), "text"); });
+    };
+    refused("\"predictedKlError\": 0.004", "\"predictedKlError\": -0.004", "is -0.004; expected at least 0");
+    refused("\"predictedDamage\": 0.07", "\"predictedDamage\": \"much\"", "predictedDamage");
+    refused("\"rate\": 0.2", "\"rate\": -1", "calibration");
+    refused("\"positions\": 510", "\"positions\": 0", "positions");
+    refused("\"measuredKl\": 0.05", "\"measuredKl\": -0.05", "corners[1]");
+    refused("\"relativeError\": 0.07", "\"error\": 0.07", "relativeError");
+    refused("\"kept\": true", "\"kept\": 1", "kept");
+    refused("\"change\": ", "\"swap\": ", "changes[0]");
+}
+
 TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
     Recipe recipe = sample();
     recipe.padding.width = 1024;

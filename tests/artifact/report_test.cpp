@@ -33,9 +33,23 @@ TEST(Report, PrintsQualityWhereItWasMeasured) {
     EXPECT_EQ(json["fileBytes"], 7);
     EXPECT_EQ(json["passed"], true);
 
+    EXPECT_FALSE(json["quality"].contains("predictedKl"));
+
     const test::TempDir dir;
     save_report(report, dir / "report.json", Overwrite::kRefuse);
     EXPECT_EQ(read_text_file(dir / "report.json"), report_to_json(report));
+}
+
+TEST(Report, PrintsWhatWasPredictedBesideWhatWasMeasured) {
+    Report report;
+    report.quality = QualityPanel{.positions = 2, .mean_kl = 0.5};
+    report.predicted_kl = PredictedKl{.value = 0.4};
+    auto json = nlohmann::json::parse(report_to_json(report));
+    EXPECT_EQ(json["quality"]["predictedKl"], 0.4);
+    EXPECT_FALSE(json["quality"].contains("predictedKlError"));
+    report.predicted_kl->standard_error = 0.05;
+    json = nlohmann::json::parse(report_to_json(report));
+    EXPECT_EQ(json["quality"]["predictedKlError"], 0.05);
 }
 
 }  // namespace

@@ -1,0 +1,40 @@
+#include "core/memory.h"
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+namespace plasticity {
+namespace {
+
+std::optional<std::uint64_t> number_in(const char* path) {
+    std::ifstream file(path);
+    std::uint64_t value = 0;
+    if (file >> value) return value;
+    return std::nullopt;
+}
+
+/// MemAvailable of /proc/meminfo, which counts in KiB.
+std::optional<std::uint64_t> system_bytes() {
+    std::ifstream file("/proc/meminfo");
+    for (std::string line; std::getline(file, line);)
+        if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(line.find(':') + 1)) * 1024;
+    return std::nullopt;
+}
+
+/// What control groups (version 2) leave; pages of files that could be dropped count as used.
+std::optional<std::uint64_t> container_bytes() {
+    const auto limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
+    if (!limit || !used) return std::nullopt;
+    return *limit > *used ? *limit - *used : 0;
+}
+
+}  // namespace
+
+std::optional<std::uint64_t> available_memory_bytes() {
+    const auto system = system_bytes(), container = container_bytes();
+    if (system && container) return std::min(*system, *container);
+    return system ? system : container;
+}
+
+}  // namespace plasticity

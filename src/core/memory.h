@@ -1,0 +1,12 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace plasticity {
+
+/// Bytes that this process could have without anything being swapped out: what the system says is available, and no
+/// more than the container has left. Nothing where the system does not tell.
+std::optional<std::uint64_t> available_memory_bytes();
+
+}  // namespace plasticity
