@@ -11,14 +11,9 @@
 #include "core/interrupt.h"
 #include "core/parallel.h"
 #include "engine/decoder_memory.h"
+#include "engine/decoder_pass.h"
 
 namespace plasticity {
-namespace {
-
-/// Positions whose logits are in memory at once, of both models.
-constexpr std::size_t kLogitRows = 64;
-
-}  // namespace
 
 Divergence mean_divergence(const std::vector<double>& values) {
     const auto n = static_cast<double>(values.size());
