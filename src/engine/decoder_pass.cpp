@@ -25,16 +25,17 @@ std::vector<ggml_fp16_t> causal_mask(std::int64_t n_past, std::int64_t n_tokens,
     return mask;
 }
 
-ggml_tensor* build_attention(GraphWorkspace& graph, const GraphScope& scope, const PassSource& source, int layer,
-                             ggml_tensor* mask, const Projections& p) {
-    const std::int64_t n_tokens = p.query->ne[2], n_cells = mask->ne[0];
+/// {head_dim · n_head, tokens}
+ggml_tensor* build_attention(GraphWorkspace& graph, const PassSource& source, int layer, ggml_tensor* mask,
+                             const Projections& p) {
+    ggml_context* context = graph.context();
+    const std::int64_t n_tokens = p.query->ne[2], n_cells = source.cache.used() + n_tokens;
     source.cache.store(graph, layer, p.key, p.value);
-    ggml_tensor* heads = ggml_flash_attn_ext(scope.context, ggml_permute(scope.context, p.query, 0, 2, 1, 3),
-                                             source.cache.keys(scope.context, layer, n_cells),
-                                             source.cache.values(scope.context, layer, n_cells), mask,
-                                             attention_scale(scope.architecture), 0.0f, 0.0f);
+    ggml_tensor* heads = ggml_flash_attn_ext(
+        context, ggml_permute(context, p.query, 0, 2, 1, 3), source.cache.keys(context, layer, n_cells),
+        source.cache.values(context, layer, n_cells), mask, attention_scale(source.weights.architecture), 0.0f, 0.0f);
     ggml_prec_set_acc(heads, GGML_PREC_F32);
-    return ggml_reshape_2d(scope.context, heads, p.query->ne[0] * p.query->ne[1], n_tokens);
+    return ggml_reshape_2d(context, heads, p.query->ne[0] * p.query->ne[1], n_tokens);
 }
 
 }  // namespace
@@ -58,8 +59,8 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int
         const LayerWeights& layer = source.weights.layers[index];
         if (layer.geometry.n_head > 0) {
             ggml_tensor* heads =
-                build_attention(graph, scope, source, static_cast<int>(index),
-                                layer.slides ? pass.window_mask : pass.mask, build_projections(scope, layer, x));
+                build_attention(graph, source, static_cast<int>(index), layer.slides ? pass.window_mask : pass.mask,
+                                build_projections(scope, layer, x));
             x = build_attention_output(scope, layer, heads, x).output;
         }
         x = build_feed_forward(scope, layer, x).output;
