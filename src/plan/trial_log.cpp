@@ -28,7 +28,7 @@ TrialOutcome read_outcome(const nlohmann::json& json) {
 
 }  // namespace
 
-TrialLog::TrialLog(std::optional<std::filesystem::path> path, std::string key)
+TrialLog::TrialLog(std::optional<std::filesystem::path> path, const std::string& key)
     : path_(std::move(path)), key_(sha256_hex(key)) {}
 
 bool TrialLog::load() {

@@ -24,7 +24,7 @@ class TrialLog {
 public:
     /// @param path    nothing: nothing is kept
     /// @param key     names everything that outcomes depend on
-    TrialLog(std::optional<std::filesystem::path> path, std::string key);
+    TrialLog(std::optional<std::filesystem::path> path, const std::string& key);
 
     /// Takes over what the file holds. @returns whether there was something to continue from
     bool load();
