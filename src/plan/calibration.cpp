@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "artifact/type_names.h"
-#include "core/checked.h"
+#include "model/column_padding.h"
 #include "plan/saturating_fit.h"
 
 namespace plasticity {
@@ -23,11 +23,6 @@ ggml_type nearest(const ModelTensor& matrix, const DamageTable& damages, ggml_ty
         const double off = bits_per_weight(type) - bits_per_weight(wanted);
         return std::pair(type != wanted, off < 0 ? -off + 1e-6 : off);
     });
-}
-
-MatrixForm whole_blocks(const ModelTensor& matrix, ggml_type type) {
-    const auto block = static_cast<std::uint64_t>(ggml_blck_size(type));
-    return {.type = type, .width = static_cast<std::int64_t>(align_up(static_cast<std::uint64_t>(matrix.cols), block))};
 }
 
 /// As the trial model is now.
@@ -66,7 +61,7 @@ std::vector<Corner> uniform_corners(const Model& model, const DamageTable& damag
             const ggml_type type = nearest(matrix, damages, wanted);
             has_wanted = has_wanted || type == wanted;
             corner.predicted_damage += damages.of(matrix.name, type);
-            corner.matrices.emplace_back(&matrix, whole_blocks(matrix, type));
+            corner.matrices.emplace_back(&matrix, MatrixForm{.type = type, .width = whole_blocks(type, matrix.cols)});
         }
         if (has_wanted) corners.push_back(std::move(corner));
     }

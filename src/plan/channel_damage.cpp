@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "plan/damage.h"
 #include "plan/row_sample.h"
 
 namespace plasticity {
@@ -23,13 +24,6 @@ const CurvatureStatistics& curvature_of(const Statistics& statistics, const Mode
                                 "--curvature-every above 0",
                                 down.name));
     return *curvature;
-}
-
-std::vector<double> damage_of_gates(const CurvatureStatistics& curvature) {
-    const double unit = curvature.count > 0 ? 0.5 / static_cast<double>(curvature.count) : 0;
-    std::vector<double> damages;
-    for (const double square : curvature.gates) damages.push_back(unit * square);
-    return damages;
 }
 
 std::vector<double> damage_of_columns(const Model& model, const ModelTensor& down,
@@ -69,7 +63,7 @@ std::vector<std::vector<double>> channel_damage(const Model& model, const Statis
     parallel_for(threads > 0 ? threads : default_thread_count(), layers.size(), [&](std::size_t layer) {
         const auto& [down, curvature] = layers[layer];
         damages[layer] =
-            curvature->gates.empty() ? damage_of_columns(model, *down, *curvature) : damage_of_gates(*curvature);
+            curvature->gates.empty() ? damage_of_columns(model, *down, *curvature) : gate_damage(*curvature);
     });
     return damages;
 }

@@ -8,10 +8,10 @@
 #include <span>
 
 #include "artifact/importance.h"
-#include "core/checked.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "model/column_padding.h"
 #include "plan/input_feedback.h"
 #include "plan/row_sample.h"
 #include "quant/block_quantizer.h"
@@ -61,7 +61,7 @@ struct WeighedRows {
     }
 
     std::size_t padded_cols(ggml_type type) const {
-        return align_up(cols, static_cast<std::uint64_t>(ggml_blck_size(type)));
+        return static_cast<std::size_t>(whole_blocks(type, static_cast<std::int64_t>(cols)));
     }
 
     /// The rows with zeros to the end of the last block. @param scratch  where they are not the values themselves
@@ -173,6 +173,13 @@ std::vector<ggml_type> DamageTable::types_of(std::string_view matrix) const {
     if (const auto found = damages_.find(matrix); found != damages_.end())
         for (const auto& [type, damage] : found->second) types.push_back(type);
     return types;
+}
+
+std::vector<double> gate_damage(const CurvatureStatistics& curvature) {
+    const auto count = static_cast<double>(std::max<std::int64_t>(curvature.count, 1));
+    std::vector<double> damages;
+    for (const double square : curvature.gates) damages.push_back(0.5 * square / count);
+    return damages;
 }
 
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix) {

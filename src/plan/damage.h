@@ -42,6 +42,10 @@ struct DamageOptions {
     GramSource gram;
 };
 
+/// ½ / count · (∂L/∂gate)² of each gate: what the KL divergence rises by when it closes, to second order.
+/// @param curvature  of an attention output, whose gates are on heads, or of down, whose gates are on channels
+std::vector<double> gate_damage(const CurvatureStatistics& curvature);
+
 /// The statistics say how the loss bends for this matrix, in every use of it.
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix);
 

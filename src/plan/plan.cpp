@@ -55,15 +55,12 @@ bool is_optimal(const PlanGoal& goal, const Model& model, const std::optional<St
     return possible;
 }
 
-/// ½ / count · (∂L/∂gate)²: what the KL divergence rises by when the gate closes, to second order.
 std::vector<std::vector<double>> head_damage(const Model& model, const Statistics& statistics) {
     std::vector<std::vector<double>> heads;
     for (int layer = 0; layer < model.architecture().n_layer(); ++layer) {
         auto& row = heads.emplace_back();
         const std::string name = gguf_name({TensorRole::kAttentionOutput, layer});
-        if (const CurvatureStatistics* curvature = statistics.find_curvature(name))
-            for (const double square : curvature->gates)
-                row.push_back(0.5 * square / static_cast<double>(std::max<std::int64_t>(curvature->count, 1)));
+        if (const CurvatureStatistics* curvature = statistics.find_curvature(name)) row = gate_damage(*curvature);
     }
     return heads;
 }

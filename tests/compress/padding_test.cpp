@@ -40,6 +40,17 @@ protected:
                         recipe, *make_progress(ProgressStyle::kQuiet));
     }
 
+    /// Writes one.gguf, with the Gram matrices.
+    void expect_compensated_and_fed_back(const Recipe& recipe) const {
+        const CompressResult result = run(dir_ / "one.gguf", recipe, true);
+        EXPECT_EQ(result.compensated, 1u) << "padding alone loses no column";
+        EXPECT_EQ(result.with_error_feedback, 2u * 5u);
+        ASSERT_TRUE(result.output_error_ratio.has_value());
+        EXPECT_LT(*result.output_error_ratio, 0.9);
+        run(dir_ / "three.gguf", recipe, true, 3);
+        EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
+    }
+
     test::TempDir dir_;
     Path model_ = dir_ / "in.gguf", gram_ = dir_ / "gram.gguf";
     test::TinyRecipeOptions options_{.padding = {.width = 128, .heads = 6, .feed_forward = 96}};
@@ -81,13 +92,7 @@ TEST_F(PaddedOutput, IsCompensatedAndFedBackWhereItsInputsAreKnown) {
     options_.type = GGML_TYPE_Q4_0;
     options_.kept_heads = {{1, 3}, {0, 1, 2, 3}};
     const Recipe recipe = test::tiny_recipe(*open_model(model_), options_);
-    const CompressResult result = run(dir_ / "one.gguf", recipe, true);
-    EXPECT_EQ(result.compensated, 1u) << "padding alone loses no column";
-    EXPECT_EQ(result.with_error_feedback, 2u * 5u);
-    ASSERT_TRUE(result.output_error_ratio.has_value());
-    EXPECT_LT(*result.output_error_ratio, 0.9);
-    run(dir_ / "three.gguf", recipe, true, 3);
-    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
+    expect_compensated_and_fed_back(recipe);
 
     // Heads 1 and 3, each followed by two of zeros: those must be zero whatever went before.
     const std::string stored = test::tensor_bytes(dir_ / "one.gguf", "blk.0.attn_output.weight");
@@ -134,13 +139,7 @@ TEST_F(PaddedOutput, PaddedColumnsOfASourceAreCopied) {
 TEST_F(PaddedOutput, PaddedColumnsAreFedBackAndCompensated) {
     const Recipe recipe = test::tiny_recipe_with_padded_columns(
         *open_model(model_), {.kept_heads = {{1, 3}, {0, 1, 2, 3}}, .type = GGML_TYPE_Q3_K});
-    const CompressResult result = run(dir_ / "one.gguf", recipe, true);
-    EXPECT_EQ(result.compensated, 1u);
-    EXPECT_EQ(result.with_error_feedback, 2u * 5u);
-    ASSERT_TRUE(result.output_error_ratio.has_value());
-    EXPECT_LT(*result.output_error_ratio, 0.9);
-    run(dir_ / "three.gguf", recipe, true, 3);
-    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "three.gguf"));
+    expect_compensated_and_fed_back(recipe);
     const std::string stored = test::tensor_bytes(dir_ / "one.gguf", "blk.0.attn_output.weight");
     std::vector<float> values(96 * 256);
     ggml_get_type_traits(GGML_TYPE_Q3_K)->to_float(stored.data(), values.data(), std::ssize(values));

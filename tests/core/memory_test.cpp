@@ -6,14 +6,16 @@
 namespace plasticity {
 namespace {
 
+#ifdef __linux__  // other systems may not tell
 TEST(AvailableMemory, IsSomethingAndNoMoreThanTheMachineHas) {
     const auto available = available_memory_bytes();
-    if (!available) GTEST_SKIP() << "this system does not tell";
+    ASSERT_TRUE(available.has_value());
     const auto all =
         static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     EXPECT_GT(*available, 0u);
     EXPECT_LE(*available, all);
 }
+#endif
 
 }  // namespace
 }  // namespace plasticity

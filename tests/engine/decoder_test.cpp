@@ -11,18 +11,11 @@
 namespace plasticity {
 namespace {
 
+using test::largest_difference;
 using test::logits_of;
 using test::quiet;
+using test::Rows;
 using test::scattered_tokens;
-using Rows = std::vector<std::vector<float>>;
-
-double largest_difference(const Rows& a, const Rows& b) {
-    double largest = 0;
-    for (std::size_t row = 0; row < a.size(); ++row)
-        for (std::size_t id = 0; id < a[row].size(); ++id)
-            largest = std::max(largest, std::fabs(static_cast<double>(a[row][id]) - b[row][id]));
-    return largest;
-}
 
 class DecoderOfATinyModel : public testing::TestWithParam<std::string> {
 protected:

@@ -8,6 +8,7 @@
 //
 //     write_scripted_gguf(dir / "s.gguf", [](int token, int next) { return next == token + 1 ? 9.0f : 0.0f; });
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <filesystem>
@@ -37,6 +38,17 @@ inline std::vector<std::int32_t> scattered_tokens(std::size_t n, std::uint32_t s
         tokens.push_back(static_cast<std::int32_t>(state >> 24));
     }
     return tokens;
+}
+
+/// [position][n_vocab]
+using Rows = std::vector<std::vector<float>>;
+
+inline double largest_difference(const Rows& a, const Rows& b) {
+    double largest = 0;
+    for (std::size_t row = 0; row < a.size(); ++row)
+        for (std::size_t id = 0; id < a[row].size(); ++id)
+            largest = std::max(largest, std::fabs(static_cast<double>(a[row][id]) - b[row][id]));
+    return largest;
 }
 
 /// Logits of every position, [position][n_vocab], fed `step` tokens at a time.

@@ -11,7 +11,8 @@
 namespace plasticity {
 namespace {
 
-using Rows = std::vector<std::vector<float>>;
+using test::largest_difference;
+using test::Rows;
 
 /// Blocks of 256 whatever the rows' length, filled up with `junk`: whole sub-blocks, whose codes are their own.
 std::filesystem::path write_padded(const std::filesystem::path& path, const test::TinyModelOptions& options,
@@ -42,14 +43,6 @@ std::filesystem::path write_padded(const std::filesystem::path& path, const test
 Rows logits(const Model& model, WeightPrecision precision, std::size_t step) {
     Decoder decoder(model, {.context_length = 64, .precision = precision, .threads = 1}, test::quiet());
     return test::logits_of(decoder, test::scattered_tokens(40), step);
-}
-
-double largest_difference(const Rows& a, const Rows& b) {
-    double largest = 0;
-    for (std::size_t row = 0; row < a.size(); ++row)
-        for (std::size_t id = 0; id < a[row].size(); ++id)
-            largest = std::max(largest, std::fabs(static_cast<double>(a[row][id]) - b[row][id]));
-    return largest;
 }
 
 class PaddedColumns : public testing::TestWithParam<std::string> {
