@@ -1,7 +1,7 @@
 # The front door: each target does what it needs first, on a fresh machine too. The work is done by scripts/.
 # PLASTICITY_LLAMA_PREFIX=DIR uses an installed llama.cpp; PLASTICITY_CUDA=ON (VULKAN, METAL) chooses ggml's devices.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test fuzz bench coverage format clean help
+.PHONY: build setup demo test trainer-test fuzz bench coverage format clean help
 
 build: setup  ## set up and build build/plasticity (what plain `make` does)
 	@scripts/build release plasticity
@@ -14,6 +14,9 @@ demo: build  ## all five stages on SmolLM2-135M with Python sources as the task
 
 test: setup  ## format, clang-tidy, sanitizers and every test
 	@scripts/test
+
+trainer-test:  ## tests of the Python trainer, in an environment of 5.6 GB that it makes
+	@scripts/trainer pytest --quiet trainer
 
 fuzz: setup  ## run every fuzz target for SECONDS (60 unless given); needs clang, which it installs
 	@scripts/fuzz $(SECONDS)
@@ -31,4 +34,4 @@ clean:  ## remove build/; the cache with llama.cpp and the models stays
 	@rm -rf build
 
 help:  ## this list
-	@awk -F ':.*##' '/^[a-z]+:.*##/ {printf "make %-10s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
