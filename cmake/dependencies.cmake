@@ -30,6 +30,11 @@ find_package(hwy REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(ggml REQUIRED)
 find_package(llama REQUIRED)
+# ggml's own configuration names CUDA's libraries only for programs that are static altogether.
+if(NOT GGML_SHARED_LIB AND "ggml-cuda" IN_LIST GGML_AVAILABLE_BACKENDS)
+    find_package(CUDAToolkit REQUIRED)
+    target_link_libraries(ggml::ggml-cuda INTERFACE CUDA::cudart CUDA::cublas CUDA::cublasLt CUDA::cuda_driver)
+endif()
 
 # ggml's devices are compiled into ggml, so these options only check that set-up was asked for the same ones.
 foreach(device CUDA VULKAN METAL)
