@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "plasticity/backend_choice.h"
+
 namespace plasticity {
 
 class Progress;
@@ -23,6 +25,7 @@ struct InferOptions {
     std::vector<std::string> stop;
     bool use_chat_template = false;
     int threads = 0;
+    BackendChoice backend;
 };
 
 struct InferResult {
@@ -32,6 +35,7 @@ struct InferResult {
     double prompt_seconds = 0;
     double generation_seconds = 0;
     std::string stop_reason;  ///< "end of text", "stop string", "length"
+    std::string backend;      ///< what it ran on: "CPU", or a device with its description
 };
 
 /// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty

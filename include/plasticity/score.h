@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "plasticity/backend_choice.h"
+
 namespace plasticity {
 
 struct GateGradients;
@@ -23,6 +25,7 @@ struct ScoreOptions {
     std::int32_t curvature_every = 4;           ///< draw labels for one example of so many; 0: no curvature
     std::uint64_t seed = 0;                     ///< of the labels drawn
     int threads = 0;                            ///< 0: all processors
+    BackendChoice backend;                      ///< a device rounds differently than the CPU
     bool overwrite = false;
     std::optional<std::filesystem::path> checkpoint;  ///< where to keep the sums so far; for the caller to remove
     std::int32_t checkpoint_every = 16;               ///< examples between two of them
@@ -30,7 +33,8 @@ struct ScoreOptions {
 };
 
 /// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network.
-/// The result does not depend on the number of threads. Peak memory: the weights twice, at `precision`.
+/// The result does not depend on the number of threads, but on the device. Peak memory: the weights twice, at
+/// `precision`.
 /// @throws Error (kUsage, kMissing, kMalformed, kIo), Interrupted
 GateGradients score(const ScoreOptions& options, Progress& progress);
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "plasticity/backend_choice.h"
+
 namespace plasticity {
 
 struct Report;
@@ -19,6 +21,7 @@ struct VerifyOptions {
     std::int32_t context = 512;
     std::int32_t chunks = 8;
     int threads = 0;
+    BackendChoice backend;
 };
 
 /// VERIFY: does the file hold what its recipe says, and how good is it? Failed checks are part of the report.

@@ -8,6 +8,7 @@
 
 #include "core/progress.h"
 #include "io/atomic_file.h"
+#include "plasticity/backend_choice.h"
 
 namespace plasticity {
 
@@ -37,6 +38,9 @@ inline constexpr int kVerificationFailed = 7;
 
 /// Adds -t/--threads, --json, --force, --quiet, --log-json and --seed.
 void add_common_options(CLI::App& command, CommonOptions& options);
+
+/// Adds --backend and --gpu-layers, for commands that run a model.
+void add_backend_options(CLI::App& command, BackendChoice& choice);
 
 /// One JSON document, indented, to stdout.
 void print_json(const nlohmann::ordered_json& document);

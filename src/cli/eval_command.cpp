@@ -20,6 +20,7 @@ struct EvalCommand {
     std::int32_t context = 512;
     std::int32_t chunks = 0;
     std::string precision = "stored";
+    BackendChoice backend;
 };
 
 void evaluate_alone(const EvalCommand& command, Decoder& decoder, const EvaluationText& text, Progress& progress) {
@@ -31,7 +32,8 @@ void evaluate_alone(const EvalCommand& command, Decoder& decoder, const Evaluati
                     {"positions", result.positions},
                     {"chunks", text.n_chunks},
                     {"context", text.context},
-                    {"tokens_per_second", rate}});
+                    {"tokens_per_second", rate},
+                    {"backend", decoder.backend_label()}});
     else
         print_line(fmt::format("perplexity {:.4f} ± {:.4f} over {} positions ({} chunks of {}), {:.0f} tokens/s",
                                result.value, result.standard_error, result.positions, text.n_chunks, text.context,
@@ -52,7 +54,8 @@ void evaluate_against(const EvalCommand& command, Decoder& base, Decoder& decode
                     {"perplexity_ratio", quality.perplexity_ratio()},
                     {"positions", quality.positions},
                     {"chunks", text.n_chunks},
-                    {"context", text.context}});
+                    {"context", text.context},
+                    {"backend", decoder.backend_label()}});
     else
         print_line(quality_text(quality));
 }
@@ -65,7 +68,8 @@ void run_eval(const EvalCommand& command) {
         prepare_evaluation(tokenizer, read_plain_text(command.data), command.context, command.chunks);
     const DecoderOptions options{.context_length = command.context,
                                  .precision = parse_weight_precision(command.precision),
-                                 .threads = command.common.threads};
+                                 .threads = command.common.threads,
+                                 .backend = command.backend};
     Decoder decoder(*model, options, *progress);
     if (command.base.empty()) return evaluate_alone(command, decoder, text, *progress);
     Decoder base(*open_model(command.base), options, *progress);
@@ -87,6 +91,7 @@ void add_eval_command(CLI::App& program, CommandResult&) {
         ->check(CLI::NonNegativeNumber);
     app->add_option("--precision", command->precision, "Convert matrices first: f32, f16, bf16, or stored as they are")
         ->capture_default_str();
+    add_backend_options(*app, command->backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_eval(*command); });
 }

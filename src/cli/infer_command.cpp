@@ -40,7 +40,8 @@ void run_infer(InferCommand& command) {
                     {"generated_tokens", result.generated_tokens},
                     {"prompt_tokens_per_second", prompt_rate},
                     {"generated_tokens_per_second", rate_generated},
-                    {"stop_reason", result.stop_reason}});
+                    {"stop_reason", result.stop_reason},
+                    {"backend", result.backend}});
         return;
     }
     print_line("");
@@ -68,6 +69,7 @@ void add_infer_command(CLI::App& program, CommandResult&) {
     app->add_option("--stop", options.stop, "Stop at this string; may be given several times");
     app->add_flag("--chat", options.use_chat_template,
                   "The prompt is a user's message: apply the model's chat template");
+    add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_infer(*command); });
 }

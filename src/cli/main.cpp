@@ -4,6 +4,11 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "cli/command.h"
 #include "core/error.h"
@@ -14,6 +19,14 @@
 namespace {
 
 using namespace plasticity;
+
+/// llama.cpp's -ngl, which would be read as -n with the value "gl". In the reverse order, as CLI11 takes them.
+std::vector<std::string> with_long_names(std::span<char*> arguments) {
+    std::vector<std::string> result;
+    for (auto argument = arguments.rbegin(); argument != arguments.rend(); ++argument)
+        result.emplace_back(std::string_view(*argument) == "-ngl" ? "--gpu-layers" : *argument);
+    return result;
+}
 
 int run(int argc, char** argv) {
     CLI::App program{
@@ -35,8 +48,9 @@ int run(int argc, char** argv) {
     add_inspect_command(program, result);
     add_diff_command(program, result);
     add_export_command(program, result);
+    std::vector<std::string> arguments = with_long_names(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     try {
-        program.parse(argc, argv);
+        program.parse(std::move(arguments));
     } catch (const CLI::Success& wanted) {  // --help, --version
         return program.exit(wanted);
     } catch (const CLI::ParseError& problem) {

@@ -37,6 +37,7 @@ struct RunCommand {
     std::string precision = "auto";
     std::int32_t eval_chunks = 8;
     bool with_gram = false;
+    BackendChoice backend;
     std::string prompt = "def is_prime(n):";
     fs::path folder;
 };
@@ -123,6 +124,7 @@ private:
                                  .precision = command_.precision,
                                  .seed = command_.common.seed,
                                  .threads = command_.common.threads,
+                                 .backend = command_.backend,
                                  .overwrite = true};
             if (command_.with_gram) {
                 options.gram = gram();
@@ -161,7 +163,10 @@ private:
     }
 
     RunSummary verify_stage() {
-        VerifyOptions options{.model = output(), .chunks = command_.eval_chunks, .threads = command_.common.threads};
+        VerifyOptions options{.model = output(),
+                              .chunks = command_.eval_chunks,
+                              .threads = command_.common.threads,
+                              .backend = command_.backend};
         if (!data_.held_out.empty()) {
             options.base = model();
             options.data = data_.held_out;
@@ -183,7 +188,8 @@ private:
                                 .prompt = command_.prompt,
                                 .max_tokens = kSpeedTokens,
                                 .temperature = 0,
-                                .threads = command_.common.threads},
+                                .threads = command_.common.threads,
+                                .backend = command_.backend},
                                {}, *progress_);
     }
 
@@ -231,6 +237,7 @@ void add_run_command(CLI::App& program, CommandResult& result) {
         ->capture_default_str();
     app->add_option("-p,--prompt", command->prompt, "What the result is tried on")->capture_default_str();
     add_plan_options(*app, command->arguments);
+    add_backend_options(*app, command->backend);
     add_common_options(*app, command->common);
     app->callback([command, &result] { run_all(*command, result); });
 }

@@ -71,6 +71,7 @@ void add_score_command(CLI::App& program, CommandResult&) {
         ->check(CLI::NonNegativeNumber);
     app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
         ->capture_default_str();
+    add_backend_options(*app, command->options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_score(*command); });
 }

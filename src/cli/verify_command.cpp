@@ -48,6 +48,7 @@ void add_verify_command(CLI::App& program, CommandResult& result) {
     app->add_option("-c,--context", options.context, "Tokens a chunk holds")->capture_default_str();
     app->add_option("--chunks", options.chunks, "Chunks to measure; 0: all of the text")->capture_default_str();
     app->add_option("-o,--output", command->output, "report.json to write");
+    add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command, &result] { run_verify(*command, result); });
 }

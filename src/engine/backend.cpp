@@ -3,39 +3,104 @@
 #include <fmt/format.h>
 #include <ggml-cpu.h>
 
+#include <utility>
+
 #include "core/error.h"
 #include "core/parallel.h"
+#include "engine/devices.h"
 
 namespace plasticity {
+namespace {
 
-Backend::Backend(int threads)
-    : backend_(ggml_backend_cpu_init()), threads_(threads > 0 ? threads : default_thread_count()) {
-    if (!backend_) throw Error(ErrorKind::kInternal, "engine: ggml offers no CPU backend");
-    ggml_backend_cpu_set_n_threads(backend_.get(), threads_);
-}
-
-ggml_backend_buffer_ptr Backend::allocate(ggml_context* context) const {
-    ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors(context, backend_.get()));
-    if (!buffer) {
-        const std::size_t bytes = ggml_backend_alloc_ctx_tensors_from_buft_size(
-            context, ggml_backend_get_default_buffer_type(backend_.get()));
-        throw Error(ErrorKind::kIo, fmt::format("engine: {} bytes for tensors could not be had; "
-                                                "close other programs or take a smaller model",
-                                                bytes));
-    }
-    return buffer;
-}
-
-void Backend::compute(ggml_cgraph* graph, Kernels kernels) const {
-    ggml_backend_cpu_set_use_ref(backend_.get(), kernels == Kernels::kReference);
-    const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
+void require_success(ggml_status status) {
     if (status != GGML_STATUS_SUCCESS)
         throw Error(ErrorKind::kInternal,
                     fmt::format("engine: a graph did not run: {}", ggml_status_to_string(status)));
 }
 
-GraphWorkspace::GraphWorkspace(const Backend& backend)
-    : backend_(backend), allocator_(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend.get()))) {}
+/// What passes between the CPU and the device lies in memory that the device reads fastest.
+ggml_backend_buffer_type_t exchange_memory(const Backend& backend) {
+    ggml_backend_dev_t device = ggml_backend_get_device(backend.device());
+    ggml_backend_buffer_type_t host = device != nullptr ? ggml_backend_dev_host_buffer_type(device) : nullptr;
+    return host != nullptr ? host : ggml_backend_get_default_buffer_type(backend.cpu());
+}
+
+}  // namespace
+
+Backend::Backend(int threads)
+    : cpu_(ggml_backend_cpu_init()), threads_(threads > 0 ? threads : default_thread_count()) {
+    if (!cpu_) throw Error(ErrorKind::kInternal, "engine: ggml offers no CPU backend");
+    ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
+}
+
+Backend::Backend(const BackendChoice& choice, int threads) : Backend(threads) {
+    const std::optional<ComputeDevice> device = choose_device(choice.device, compute_devices());
+    if (!device) return;
+    device_.reset(ggml_backend_dev_init(device->handle, nullptr));
+    if (!device_)
+        throw Error(ErrorKind::kIo, fmt::format("backend: {} cannot be used now; close what else runs on it, or pass "
+                                                "--backend cpu",
+                                                device->label()));
+    label_ = device->label();
+}
+
+Backend::Backend(ggml_backend_ptr device, std::string label, int threads) : Backend(threads) {
+    device_ = std::move(device);
+    label_ = std::move(label);
+}
+
+std::uint64_t Backend::free_device_bytes() const {
+    std::size_t free = 0, total = 0;
+    ggml_backend_dev_memory(ggml_backend_get_device(device_.get()), &free, &total);
+    return free;
+}
+
+bool Backend::device_multiplies(const ggml_tensor& matrix, bool looks_up) const {
+    constexpr std::int64_t kTokens = 512;
+    const ggml_context_ptr context(ggml_init({8 * ggml_tensor_overhead(), nullptr, true}));
+    ggml_tensor* like = ggml_new_tensor_2d(context.get(), matrix.type, matrix.ne[0], matrix.ne[1]);
+    ggml_tensor* x = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix.ne[0], kTokens);
+    ggml_tensor* ids = ggml_new_tensor_1d(context.get(), GGML_TYPE_I32, kTokens);
+    return ggml_backend_supports_op(device_.get(), ggml_mul_mat(context.get(), like, x)) &&
+           (!looks_up || ggml_backend_supports_op(device_.get(), ggml_get_rows(context.get(), like, ids)));
+}
+
+ggml_backend_buffer_ptr Backend::allocate(ggml_context* context, Place place) const {
+    ggml_backend_t owner = place == Place::kDevice ? device_.get() : cpu_.get();
+    ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors(context, owner));
+    if (!buffer) {
+        const std::size_t bytes =
+            ggml_backend_alloc_ctx_tensors_from_buft_size(context, ggml_backend_get_default_buffer_type(owner));
+        throw Error(ErrorKind::kIo,
+                    fmt::format("engine: {} bytes for tensors could not be had{}", bytes,
+                                place == Place::kDevice ? fmt::format(" on {}; pass fewer --gpu-layers", label_)
+                                                        : "; close other programs or take a smaller model"));
+    }
+    return buffer;
+}
+
+void Backend::choose_kernels(Kernels kernels) const {
+    ggml_backend_cpu_set_use_ref(cpu_.get(), kernels == Kernels::kReference);
+}
+
+void Backend::compute(ggml_cgraph* graph, Kernels kernels) const {
+    choose_kernels(kernels);
+    require_success(ggml_backend_graph_compute(cpu_.get(), graph));
+}
+
+GraphWorkspace::GraphWorkspace(const Backend& backend) : backend_(backend) {
+    if (!backend.has_device()) allocator_.reset(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend.cpu())));
+}
+
+/// A scheduler's tables are made for a number of nodes; one for more takes the place of one for fewer.
+void GraphWorkspace::begin_schedule(std::size_t max_nodes) {
+    if (scheduler_ && max_nodes <= scheduler_max_nodes_) return ggml_backend_sched_reset(scheduler_.get());
+    ggml_backend_t backends[] = {backend_.device(), backend_.cpu()};  // the CPU last, as ggml wants it
+    ggml_backend_buffer_type_t memory[] = {ggml_backend_get_default_buffer_type(backend_.device()),
+                                           exchange_memory(backend_)};
+    scheduler_.reset(ggml_backend_sched_new(backends, memory, 2, max_nodes, false, true));
+    scheduler_max_nodes_ = max_nodes;
+}
 
 void GraphWorkspace::begin(std::size_t max_nodes) {
     const ggml_init_params parameters{
@@ -45,6 +110,7 @@ void GraphWorkspace::begin(std::size_t max_nodes) {
     };
     context_.reset(ggml_init(parameters));
     graph_ = ggml_new_graph_custom(context_.get(), max_nodes, false);
+    if (backend_.has_device()) begin_schedule(max_nodes);
 }
 
 ggml_tensor* GraphWorkspace::input(ggml_type type, std::int64_t ne0, std::int64_t ne1, std::int64_t ne2) {
@@ -59,20 +125,38 @@ ggml_tensor* GraphWorkspace::keep(ggml_tensor* tensor) {
     return tensor;
 }
 
+void GraphWorkspace::prefer_device(ggml_tensor* tensor) {
+    if (backend_.has_device() && ggml_backend_supports_op(backend_.device(), tensor))
+        ggml_backend_sched_set_tensor_backend(scheduler_.get(), tensor, backend_.device());
+}
+
 void GraphWorkspace::prepare() {
-    if (!ggml_gallocr_alloc_graph(allocator_.get(), graph_))
+    const bool laid_out = scheduler_ ? ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)
+                                     : ggml_gallocr_alloc_graph(allocator_.get(), graph_);
+    if (!laid_out)
         throw Error(ErrorKind::kIo, "engine: no memory for a graph's intermediate results; take a shorter context");
 }
 
+void GraphWorkspace::run(Kernels kernels) const {
+    if (!scheduler_) return backend_.compute(graph_, kernels);
+    backend_.choose_kernels(kernels);
+    require_success(ggml_backend_sched_graph_compute(scheduler_.get(), graph_));
+}
+
 std::size_t GraphWorkspace::planned_bytes() const {
-    const ggml_gallocr_ptr planner(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend_.get())));
+    const ggml_gallocr_ptr planner(ggml_gallocr_new(ggml_backend_get_default_buffer_type(backend_.cpu())));
     std::size_t bytes = 0;
     ggml_gallocr_reserve_n_size(planner.get(), graph_, nullptr, nullptr, &bytes);
     return bytes;
 }
 
 std::size_t GraphWorkspace::bytes() const {
-    return ggml_gallocr_get_buffer_size(allocator_.get(), 0);
+    if (!backend_.has_device()) return ggml_gallocr_get_buffer_size(allocator_.get(), 0);
+    std::size_t bytes = 0;
+    if (scheduler_)
+        for (ggml_backend_t backend : {backend_.device(), backend_.cpu()})
+            bytes += ggml_backend_sched_get_buffer_size(scheduler_.get(), backend);
+    return bytes;
 }
 
 }  // namespace plasticity

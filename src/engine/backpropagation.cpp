@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "engine/device_memory.h"
 #include "engine/layer_backward.h"
 
 namespace plasticity {
@@ -56,6 +57,26 @@ void keep_curvature(GraphWorkspace& graph, const LayerForward& forward, const La
         if (read != nullptr) graph.keep(read);
 }
 
+/// An upper bound of what a block's passes, forward and backward, and the vocabulary's share of them hold.
+std::uint64_t graph_bytes(const Architecture& a, std::int64_t n_tokens, std::int64_t loss_rows) {
+    std::int64_t largest = 4 * loss_rows * a.n_vocab;
+    for (const LayerGeometry& layer : a.layers) {
+        const std::int64_t heads = std::int64_t{a.head_dim} * (layer.n_head + 2 * layer.n_head_kv);
+        const std::int64_t per_token = 6 * layer.n_head * n_tokens + 12 * heads + 10 * layer.n_ff + 24 * a.n_embd;
+        largest = std::max(largest, per_token * n_tokens);
+    }
+    return sizeof(float) * static_cast<std::uint64_t>(largest);
+}
+
+Offload plan_offload(const Model& model, const Backend& backend, const BackpropagationOptions& options,
+                     std::int64_t loss_rows, Progress& progress) {
+    if (!backend.has_device()) return {};
+    OffloadSizes sizes = weight_sizes(model, {.precision = options.precision, .with_transposed = true});
+    const Architecture& architecture = model.architecture();
+    sizes.working = graph_bytes(architecture, options.longest_example, loss_rows) + kernel_bytes(architecture);
+    return offload_to_device(sizes, backend, options.backend, progress);
+}
+
 }  // namespace
 
 template <typename Rows>
@@ -69,8 +90,10 @@ std::int64_t Example::n_targets() const {
 }
 
 Backpropagation::Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress)
-    : backend_(options.threads),
-      weights_(model, backend_, {.precision = options.precision, .with_transposed = true}, progress),
+    : backend_(options.backend, options.threads),
+      offload_(plan_offload(model, backend_, options, kLossRows, progress)),
+      weights_(model, backend_, {.precision = options.precision, .with_transposed = true, .offload = offload_},
+               progress),
       graph_(backend_),
       back_graph_(backend_),
       inputs_(static_cast<std::size_t>(model.architecture().n_layer()) + 1) {}
@@ -230,7 +253,7 @@ void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_t
     ggml_tensor* gradient = ggml_new_tensor_2d(context, GGML_TYPE_F32, logits_gradient->ne[0], n);
     ggml_backend_tensor_alloc(logits_gradient->buffer, gradient, logits_gradient->data);
     ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
-    gradient = ggml_mul_mat(context, weights_.output_transposed(), gradient);
+    gradient = build_product(context, weights_.output_transposed(), gradient);
     if (const float divisor = architecture().multipliers.logit_divisor; divisor != 1.0f)
         gradient = ggml_scale(context, gradient, 1.0f / divisor);
     gradient = ggml_mul(context, gradient, weights_.output_norm());

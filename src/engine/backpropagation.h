@@ -38,6 +38,8 @@ using ActivationObserver =
 struct BackpropagationOptions {
     WeightPrecision precision = WeightPrecision::kF16;  ///< not kStored
     int threads = 0;
+    BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
+    std::int64_t longest_example = 512;  ///< tokens; how much memory a device keeps free for them
 };
 
 /// Exact gradients of the loss through the frozen network, one block at a time: a forward pass that keeps only what
@@ -63,6 +65,7 @@ public:
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
 
     const Architecture& architecture() const { return weights_.architecture(); }
+    const std::string& backend_label() const { return backend_.label(); }
 
 private:
     using Gates = std::vector<std::vector<float>>;
@@ -103,6 +106,7 @@ private:
     void rescale_gradient();
 
     Backend backend_;
+    Offload offload_;
     Weights weights_;
     GraphWorkspace graph_;
     GraphWorkspace back_graph_;

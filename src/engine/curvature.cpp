@@ -149,6 +149,7 @@ void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const flo
             ggml_view_2d(context, g, n, n_tokens_, g->nb[1], static_cast<std::size_t>(first) * g->nb[0]);
         ggml_tensor* product = back_graph_.keep(ggml_mul_mat(context, ggml_cont(context, ggml_transpose(context, x)),
                                                              ggml_cont(context, ggml_transpose(context, some))));
+        back_graph_.prefer_device(product);
         back_graph_.prepare();
         fill<float>(x, inputs);
         fill<float>(g, gradients);

@@ -6,14 +6,35 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "engine/decoder_memory.h"
 #include "engine/decoder_pass.h"
+#include "engine/device_memory.h"
 
 namespace plasticity {
+namespace {
+
+KvCacheOptions cache_options(const DecoderOptions& options, const Offload& offload = {}) {
+    return {
+        .capacity = options.context_length, .type = options.exact ? GGML_TYPE_F32 : GGML_TYPE_F16, .offload = offload};
+}
+
+Offload plan_offload(const Model& model, const Backend& backend, const DecoderOptions& options, Progress& progress) {
+    if (!backend.has_device()) return {};
+    const Architecture& architecture = model.architecture();
+    OffloadSizes sizes = weight_sizes(model, {.precision = options.precision});
+    for (std::size_t layer = 0; layer < sizes.layers.size(); ++layer)
+        sizes.layers[layer] += KvCache::layer_bytes(architecture, architecture.layers[layer], cache_options(options));
+    sizes.working = decoder_memory(architecture, options.context_length).graphs + kernel_bytes(architecture);
+    return offload_to_device(sizes, backend, options.backend, progress);
+}
+
+}  // namespace
 
 Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& progress)
-    : backend_(options.threads),
-      weights_(model, backend_, {.precision = options.precision}, progress),
-      cache_(model.architecture(), backend_, options.context_length, options.exact ? GGML_TYPE_F32 : GGML_TYPE_F16),
+    : backend_(options.backend, options.threads),
+      offload_(plan_offload(model, backend_, options, progress)),
+      weights_(model, backend_, {.precision = options.precision, .offload = offload_}, progress),
+      cache_(model.architecture(), backend_, cache_options(options, offload_)),
       exact_(options.exact),
       batch_(options.batch),
       hidden_graph_(backend_),

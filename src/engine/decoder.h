@@ -21,6 +21,7 @@ struct DecoderOptions {
     /// out the same.
     bool exact = false;
     int threads = 0;  ///< 0: all processors
+    BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
 };
 
 /// Receives logits row by row. @param position  of the token whose successor the logits are about, in the sequence
@@ -59,6 +60,7 @@ public:
     std::int32_t context_length() const { return cache_.capacity(); }
     const Architecture& architecture() const { return weights_.architecture(); }
     int threads() const { return backend_.threads(); }
+    const std::string& backend_label() const { return backend_.label(); }
 
     /// Memory in use: weights, KV cache and the largest graphs so far.
     std::size_t weight_bytes() const { return weights_.bytes(); }
@@ -73,6 +75,7 @@ private:
     void emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink);
 
     Backend backend_;
+    Offload offload_;
     Weights weights_;
     KvCache cache_;
     bool exact_;

@@ -34,7 +34,7 @@ public:
     MatrixInput(ggml_context* context, ggml_tensor* x) : context_(context), x_(x) {}
 
     ggml_tensor* times(ggml_tensor* weight, ggml_tensor* bias = nullptr) {
-        ggml_tensor* y = ggml_mul_mat(context_, weight, of_length(weight->ne[0]));
+        ggml_tensor* y = build_product(context_, weight, of_length(weight->ne[0]));
         return bias != nullptr ? ggml_add(context_, y, bias) : y;
     }
 
@@ -82,6 +82,12 @@ ggml_tensor* added_to(const GraphScope& scope, ggml_tensor* residual, ggml_tenso
 }
 
 }  // namespace
+
+ggml_tensor* build_product(ggml_context* context, ggml_tensor* matrix, ggml_tensor* x) {
+    ggml_tensor* y = ggml_mul_mat(context, matrix, x);
+    ggml_prec_set_acc(y, GGML_PREC_F32);
+    return y;
+}
 
 ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor* weight) {
     return ggml_mul(scope.context, ggml_rms_norm(scope.context, x, scope.architecture.rms_norm_epsilon), weight);

@@ -27,6 +27,11 @@ struct GraphScope {
     bool exact = false;         ///< GELU in F32; ggml's own kernel looks it up in a table of F16
 };
 
+/// matrix · x, summed in F32 whatever the device: some sum F16 products in F16 by themselves.
+/// @param matrix  {cols, rows}
+/// @param x       {cols, tokens}
+ggml_tensor* build_product(ggml_context* context, ggml_tensor* matrix, ggml_tensor* x);
+
 /// RMSNorm (Zhang & Sennrich 2019) with a weight per channel.
 ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor* weight);
 

@@ -14,8 +14,9 @@ constexpr std::size_t kNodesPerLayer = 80;
 constexpr std::size_t kNodesOutsideLayers = 64;
 
 /// Token i of the batch, at position n_past + i, sees every cell up to its own, or the last `window` of them.
-std::vector<ggml_fp16_t> causal_mask(std::int64_t n_past, std::int64_t n_tokens, std::int64_t window) {
-    const std::int64_t n_cells = n_past + n_tokens;
+/// @param shape  {cells, tokens}
+std::vector<ggml_fp16_t> causal_mask(const ggml_tensor* shape, std::int64_t n_past, std::int64_t window) {
+    const std::int64_t n_cells = shape->ne[0], n_tokens = shape->ne[1];
     const ggml_fp16_t hidden = ggml_fp32_to_fp16(-INFINITY), visible = ggml_fp32_to_fp16(0.0f);
     std::vector<ggml_fp16_t> mask(static_cast<std::size_t>(n_cells * n_tokens), hidden);
     for (std::int64_t token = 0; token < n_tokens; ++token) {
@@ -29,7 +30,7 @@ std::vector<ggml_fp16_t> causal_mask(std::int64_t n_past, std::int64_t n_tokens,
 ggml_tensor* build_attention(GraphWorkspace& graph, const PassSource& source, int layer, ggml_tensor* mask,
                              const Projections& p) {
     ggml_context* context = graph.context();
-    const std::int64_t n_tokens = p.query->ne[2], n_cells = source.cache.used() + n_tokens;
+    const std::int64_t n_tokens = p.query->ne[2], n_cells = source.cache.cells(n_tokens);
     source.cache.store(graph, layer, p.key, p.value);
     ggml_tensor* heads = ggml_flash_attn_ext(
         context, ggml_permute(context, p.query, 0, 2, 1, 3), source.cache.keys(context, layer, n_cells),
@@ -42,7 +43,7 @@ ggml_tensor* build_attention(GraphWorkspace& graph, const PassSource& source, in
 
 DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int64_t n_tokens) {
     const Architecture& a = source.weights.architecture;
-    const std::int64_t n_cells = source.cache.used() + n_tokens;
+    const std::int64_t n_cells = source.cache.cells(n_tokens);
     graph.begin(source.weights.layers.size() * kNodesPerLayer + kNodesOutsideLayers);
     DecoderPass pass{.ids = graph.input(GGML_TYPE_I32, n_tokens),
                      .positions = graph.input(GGML_TYPE_I32, n_tokens),
@@ -70,12 +71,11 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int
 }
 
 void DecoderPass::fill_positions(std::int64_t n_past) const {
-    const std::int64_t n_tokens = positions->ne[0], n_cells = mask->ne[0];
-    std::vector<std::int32_t> where(static_cast<std::size_t>(n_tokens));
+    std::vector<std::int32_t> where(static_cast<std::size_t>(positions->ne[0]));
     std::iota(where.begin(), where.end(), static_cast<std::int32_t>(n_past));
     fill<std::int32_t>(positions, where);
-    fill<ggml_fp16_t>(mask, causal_mask(n_past, n_tokens, n_cells));
-    if (window_mask != nullptr) fill<ggml_fp16_t>(window_mask, causal_mask(n_past, n_tokens, window));
+    fill<ggml_fp16_t>(mask, causal_mask(mask, n_past, mask->ne[0]));
+    if (window_mask != nullptr) fill<ggml_fp16_t>(window_mask, causal_mask(window_mask, n_past, window));
 }
 
 LogitsPass build_logits_pass(GraphWorkspace& graph, const Architecture& architecture, ggml_tensor* output,

@@ -1,35 +1,67 @@
 #include "engine/kv_cache.h"
 
 namespace plasticity {
+namespace {
 
-void KvCache::declare(ggml_type type) {
-    context_.reset(ggml_init({(2 * layers_.size() + 1) * ggml_tensor_overhead(), nullptr, true}));
-    for (const LayerGeometry& layer : layers_) {
-        const bool attends = layer.n_head_kv > 0;
-        const std::int64_t width = head_dim_ * layer.n_head_kv;
-        keys_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity_) : nullptr);
-        values_.push_back(attends ? ggml_new_tensor_2d(context_.get(), type, width, capacity_) : nullptr);
+constexpr std::int64_t kDeviceStride = 256;
+
+std::int64_t round_up(std::int64_t n, std::int64_t stride) {
+    return (n + stride - 1) / stride * stride;
+}
+
+}  // namespace
+
+void KvCache::declare(const KvCacheOptions& options) {
+    for (ggml_context_ptr& context : contexts_)
+        context.reset(ggml_init({(2 * layers_.size() + 1) * ggml_tensor_overhead(), nullptr, true}));
+    for (std::size_t index = 0; index < layers_.size(); ++index) {
+        ggml_context* context =
+            contexts_[static_cast<std::size_t>(options.offload.layer(static_cast<int>(index)))].get();
+        const bool attends = layers_[index].n_head_kv > 0;
+        const std::int64_t width = head_dim_ * layers_[index].n_head_kv, n_cells = round_up(capacity_, stride_);
+        keys_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells) : nullptr);
+        values_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells) : nullptr);
     }
 }
 
 KvCache::KvCache(const Architecture& architecture, std::int32_t capacity, ggml_type type)
     : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
-    declare(type);
-    for (ggml_tensor* tensor = ggml_get_first_tensor(context_.get()); tensor != nullptr;
-         tensor = ggml_get_next_tensor(context_.get(), tensor))
-        tensor->data = tensor;  // an address that is never read
+    declare({.capacity = capacity, .type = type});
+    for (const std::vector<ggml_tensor*>& tensors : {keys_, values_})
+        for (ggml_tensor* tensor : tensors)
+            if (tensor != nullptr) tensor->data = tensor;  // an address that is never read
 }
 
-KvCache::KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type)
-    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
-    declare(type);
-    if (ggml_get_first_tensor(context_.get()) == nullptr) return;
-    buffer_ = backend.allocate(context_.get());
-    ggml_backend_buffer_clear(buffer_.get(), 0);
+KvCache::KvCache(const Architecture& architecture, const Backend& backend, const KvCacheOptions& options)
+    : capacity_(options.capacity),
+      head_dim_(architecture.head_dim),
+      layers_(architecture.layers),
+      stride_(backend.has_device() ? kDeviceStride : 1) {
+    declare(options);
+    for (const Place place : {Place::kCpu, Place::kDevice}) {
+        ggml_context* context = contexts_[static_cast<std::size_t>(place)].get();
+        if (ggml_get_first_tensor(context) == nullptr) continue;
+        ggml_backend_buffer_ptr& buffer = buffers_[static_cast<std::size_t>(place)];
+        buffer = backend.allocate(context, place);
+        ggml_backend_buffer_clear(buffer.get(), 0);
+    }
 }
 
 std::size_t KvCache::bytes() const {
-    return buffer_ ? ggml_backend_buffer_get_size(buffer_.get()) : 0;
+    std::size_t bytes = 0;
+    for (const ggml_backend_buffer_ptr& buffer : buffers_)
+        if (buffer) bytes += ggml_backend_buffer_get_size(buffer.get());
+    return bytes;
+}
+
+std::uint64_t KvCache::layer_bytes(const Architecture& architecture, const LayerGeometry& layer,
+                                   const KvCacheOptions& options) {
+    const auto n_cells = static_cast<std::uint64_t>(round_up(options.capacity, kDeviceStride));
+    return 2 * n_cells * ggml_row_size(options.type, std::int64_t{architecture.head_dim} * layer.n_head_kv);
+}
+
+std::int64_t KvCache::cells(std::int64_t n_tokens) const {
+    return round_up(used_ + n_tokens, stride_);
 }
 
 void KvCache::store(GraphWorkspace& workspace, int layer, ggml_tensor* key, ggml_tensor* value) const {

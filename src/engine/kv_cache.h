@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -8,12 +9,17 @@
 
 namespace plasticity {
 
+struct KvCacheOptions {
+    std::int32_t capacity = 0;       ///< tokens
+    ggml_type type = GGML_TYPE_F16;  ///< or F32
+    Offload offload = {};            ///< a layer's keys and values lie where its weights do
+};
+
 /// Keys and values of past tokens, each layer sized by its own KV groups: ne = {head_dim · n_head_kv, capacity}.
 class KvCache {
 public:
-    /// @param type  F16 or F32
     /// @throws Error (kIo) when there is no memory for it
-    KvCache(const Architecture& architecture, const Backend& backend, std::int32_t capacity, ggml_type type);
+    KvCache(const Architecture& architecture, const Backend& backend, const KvCacheOptions& options);
 
     /// Shapes alone, for planning a graph that is never run: nothing is allocated.
     KvCache(const Architecture& architecture, std::int32_t capacity, ggml_type type);
@@ -24,6 +30,13 @@ public:
     std::int32_t used() const { return used_; }
     void advance(std::int32_t n_tokens) { used_ += n_tokens; }
     std::size_t bytes() const;
+    /// Of one layer's keys and values.
+    static std::uint64_t layer_bytes(const Architecture& architecture, const LayerGeometry& layer,
+                                     const KvCacheOptions& options);
+
+    /// Cells that a graph reads once n_tokens are stored behind the past; those after them are to be masked. A device's
+    /// attention runs fastest over a multiple of 256.
+    std::int64_t cells(std::int64_t n_tokens) const;
 
     /// Nodes that store {head_dim, n_head_kv, tokens} behind the past, to be expanded before store's readers.
     void store(GraphWorkspace& workspace, int layer, ggml_tensor* key, ggml_tensor* value) const;
@@ -32,15 +45,16 @@ public:
     ggml_tensor* values(ggml_context* context, int layer, std::int64_t n_cells) const;
 
 private:
-    void declare(ggml_type type);
+    void declare(const KvCacheOptions& options);
     ggml_tensor* view(ggml_context* context, ggml_tensor* cache, int layer, std::int64_t n_cells) const;
 
     std::int32_t capacity_;
     std::int32_t used_ = 0;
     std::int64_t head_dim_;
     std::vector<LayerGeometry> layers_;
-    ggml_context_ptr context_;
-    ggml_backend_buffer_ptr buffer_;
+    std::int64_t stride_ = 1;                   ///< of cells()
+    std::array<ggml_context_ptr, 2> contexts_;  ///< [Place]
+    std::array<ggml_backend_buffer_ptr, 2> buffers_;
     std::vector<ggml_tensor*> keys_, values_;  ///< nullptr where a layer has no attention
 };
 

@@ -51,9 +51,9 @@ FeedForwardGradients feed_forward_back(const GraphScope& scope, const LayerWeigh
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
     ggml_tensor* projected = addition_back(scope, gradient, layer.feed_forward_post_norm, f.projected);
-    const auto [gate, up] = activation_back(scope, f, ggml_mul_mat(context, transposed.down, projected));
+    const auto [gate, up] = activation_back(scope, f, build_product(context, transposed.down, projected));
     ggml_tensor* normed =
-        ggml_add(context, ggml_mul_mat(context, transposed.gate, gate), ggml_mul_mat(context, transposed.up, up));
+        ggml_add(context, build_product(context, transposed.gate, gate), build_product(context, transposed.up, up));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended);
     return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
@@ -138,15 +138,15 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
     if (layer.geometry.n_head == 0) return result;
 
     result.attention_output = addition_back(scope, f.input, layer.attention_post_norm, forward.projected);
-    result.heads = ggml_mul_mat(context, transposed.attention_output, result.attention_output);
+    result.heads = build_product(context, transposed.attention_output, result.attention_output);
     const AttentionGradients g = attention_back(scope, layer, forward, result.heads);
     const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
     result.query = flat(g.query);
     result.key = flat(g.key);
     result.value = flat(g.value);
-    ggml_tensor* normed = ggml_add(context, ggml_mul_mat(context, transposed.query, result.query),
-                                   ggml_mul_mat(context, transposed.key, result.key));
-    normed = ggml_add(context, normed, ggml_mul_mat(context, transposed.value, result.value));
+    ggml_tensor* normed = ggml_add(context, build_product(context, transposed.query, result.query),
+                                   build_product(context, transposed.key, result.key));
+    normed = ggml_add(context, normed, build_product(context, transposed.value, result.value));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.attention_norm, forward.input);
     result.input = ggml_add(context, input, f.input);
     return result;

@@ -43,6 +43,19 @@ void convert_row(ggml_type type, const float* from, std::byte* to, std::int64_t 
         throw Error(ErrorKind::kInternal, fmt::format("weights: no conversion to {}", ggml_type_name(type)));
 }
 
+/// As it is held: a row's length depends on whether blocks are copied or values converted.
+std::int64_t held_row_length(const ModelTensor& tensor, ggml_type type) {
+    return type == tensor.type ? tensor.row_length() : tensor.cols;
+}
+
+void require_dense(const Architecture& architecture) {
+    if (architecture.experts.count > 0)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("engine: {} is a mixture of experts, which this program plans and compresses but "
+                                "does not run; run it with llama.cpp",
+                                architecture.name));
+}
+
 /// A weight that is no number would spoil every result without a word of where it came from.
 void require_finite(const ModelTensor& tensor, std::int64_t first_row, std::span<const float> values) {
     const auto bad = std::ranges::find_if_not(values, [](float value) { return std::isfinite(value); });
@@ -76,24 +89,42 @@ std::string_view weight_precision_name(WeightPrecision precision) {
     return "stored";
 }
 
-/// Declares every tensor first (so that one buffer holds them all), then fills them from the model.
+OffloadSizes weight_sizes(const Model& model, const WeightOptions& options) {
+    require_dense(model.architecture());
+    OffloadSizes sizes{.layers = std::vector<std::uint64_t>(model.architecture().layers.size()),
+                       .tied = model.find({TensorRole::kOutput}) == nullptr};
+    for (const ModelTensor& tensor : model.tensors()) {
+        const ggml_type type = tensor.is_vector ? GGML_TYPE_F32 : matrix_type(options.precision, tensor.type);
+        const auto rows = static_cast<std::uint64_t>(tensor.rows);
+        std::uint64_t bytes = rows * ggml_row_size(type, held_row_length(tensor, type));
+        if (options.with_transposed && !tensor.is_vector) bytes *= 2;
+        const TensorRole role = tensor.id.role;
+        if (tensor.id.layer >= 0)
+            sizes.layers[static_cast<std::size_t>(tensor.id.layer)] += bytes;
+        else if (role != TensorRole::kRopeFrequencies && (role != TensorRole::kTokenEmbedding || sizes.tied))
+            sizes.output += bytes;
+    }
+    return sizes;
+}
+
+/// Declares every tensor first (so that one buffer holds all of a place), then fills them from the model.
 class WeightLoader {
 public:
     WeightLoader(Weights& weights, const Model& model, const Backend& backend, const WeightOptions& options)
         : weights_(weights), model_(model), backend_(backend), options_(options) {
         if (options.with_transposed && options.precision == WeightPrecision::kStored)
             throw Error(ErrorKind::kInternal, "weights: stored blocks cannot be transposed; ask for f16, bf16 or f32");
-        if (model.architecture().experts.count > 0)
-            throw Error(ErrorKind::kUsage,
-                        fmt::format("engine: {} is a mixture of experts, which this program plans and compresses but "
-                                    "does not run; run it with llama.cpp",
-                                    model.architecture().name));
+        require_dense(model.architecture());
     }
 
     void load(Progress& progress) {
         declare();
-        weights_.buffer_ = backend_.allocate(weights_.context_.get());
-        ggml_backend_buffer_set_usage(weights_.buffer_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        for (const Place place : {Place::kCpu, Place::kDevice}) {
+            if (ggml_get_first_tensor(context_of(place)) == nullptr) continue;
+            ggml_backend_buffer_ptr& buffer = weights_.buffers_[static_cast<std::size_t>(place)];
+            buffer = backend_.allocate(context_of(place), place);
+            ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        }
         fill_all(progress);
     }
 
@@ -107,7 +138,8 @@ private:
     void declare() {
         const std::size_t n_tensors = model_.tensors().size() * 2 + 16;
         weights_.architecture_ = model_.architecture();
-        weights_.context_.reset(ggml_init({n_tensors * ggml_tensor_overhead(), nullptr, true}));
+        for (ggml_context_ptr& context : weights_.contexts_)
+            context.reset(ggml_init({n_tensors * ggml_tensor_overhead(), nullptr, true}));
         const int n_layer = weights_.architecture_.n_layer();
         weights_.layers_.resize(static_cast<std::size_t>(n_layer));
         weights_.transposed_.resize(options_.with_transposed ? static_cast<std::size_t>(n_layer) : 0);
@@ -162,13 +194,11 @@ private:
     ggml_tensor* add(const TensorId& id) {
         const ModelTensor* source = model_.find(id);
         if (source == nullptr) return nullptr;
-        ggml_tensor* tensor = nullptr;
         const ggml_type type = matrix_type(options_.precision, source->type);
-        if (source->is_vector)
-            tensor = ggml_new_tensor_1d(weights_.context_.get(), GGML_TYPE_F32, source->cols);
-        else
-            tensor = ggml_new_tensor_2d(weights_.context_.get(), type,
-                                        type == source->type ? source->row_length() : source->cols, source->rows);
+        ggml_context* context = context_of(place_of(*source, type));
+        ggml_tensor* tensor = source->is_vector
+                                  ? ggml_new_tensor_1d(context, GGML_TYPE_F32, source->cols)
+                                  : ggml_new_tensor_2d(context, type, held_row_length(*source, type), source->rows);
         ggml_set_name(tensor, source->name.c_str());
         jobs_.push_back({source, tensor, nullptr});
         return tensor;
@@ -177,9 +207,24 @@ private:
     ggml_tensor* add_transposed(const TensorId& id) {
         const auto job = std::find_if(jobs_.begin(), jobs_.end(), [&](const Job& j) { return j.source->id == id; });
         if (job == jobs_.end()) return nullptr;
-        job->transposed =
-            ggml_new_tensor_2d(weights_.context_.get(), job->target->type, job->source->rows, job->source->cols);
+        const bool is_output = id.role == TensorRole::kOutput || id.role == TensorRole::kTokenEmbedding;
+        ggml_context* context = context_of(is_output ? options_.offload.of({TensorRole::kOutput})
+                                                     : place_of(*job->source, job->target->type));
+        job->transposed = ggml_new_tensor_2d(context, job->target->type, job->source->rows, job->source->cols);
         return job->transposed;
+    }
+
+    ggml_context* context_of(Place place) const { return weights_.contexts_[static_cast<std::size_t>(place)].get(); }
+
+    Place place_of(const ModelTensor& source, ggml_type type) const {
+        const Place place = options_.offload.of(source.id);
+        if (place == Place::kCpu || source.is_vector) return place;
+        ggml_tensor like{};
+        like.type = type;
+        like.ne[0] = held_row_length(source, type);
+        like.ne[1] = source.rows;
+        const bool looks_up = source.id.role == TensorRole::kTokenEmbedding;
+        return backend_.device_multiplies(like, looks_up) ? place : Place::kCpu;
     }
 
     void fill_all(Progress& progress) {
@@ -304,14 +349,21 @@ ggml_tensor** Weights::slot_of(const TensorId& id) {
 
 void Weights::replace(const TensorId& id, ggml_tensor* matrix) {
     ggml_tensor** slot = slot_of(id);
-    ggml_tensor* loaded = slot != nullptr ? ggml_get_tensor(context_.get(), gguf_name(id).c_str()) : nullptr;
-    if (loaded == nullptr || (matrix != nullptr && !ggml_are_same_shape(loaded, matrix)))
+    ggml_tensor* original = slot != nullptr ? loaded(gguf_name(id).c_str()) : nullptr;
+    if (original == nullptr || (matrix != nullptr && !ggml_are_same_shape(original, matrix)))
         throw Error(ErrorKind::kInternal, fmt::format("weights: nothing of this shape stands for {}", gguf_name(id)));
-    *slot = matrix != nullptr ? matrix : loaded;
+    *slot = matrix != nullptr ? matrix : original;
 }
 
-std::size_t Weights::bytes() const {
-    return ggml_backend_buffer_get_size(buffer_.get());
+ggml_tensor* Weights::loaded(const char* name) const {
+    for (const ggml_context_ptr& context : contexts_)
+        if (ggml_tensor* tensor = ggml_get_tensor(context.get(), name)) return tensor;
+    return nullptr;
+}
+
+std::size_t Weights::bytes_in(Place place) const {
+    const ggml_backend_buffer_ptr& buffer = buffers_[static_cast<std::size_t>(place)];
+    return buffer ? ggml_backend_buffer_get_size(buffer.get()) : 0;
 }
 
 }  // namespace plasticity

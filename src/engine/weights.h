@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -7,6 +8,7 @@
 
 #include "core/progress.h"
 #include "engine/backend.h"
+#include "engine/offload.h"
 #include "model/model.h"
 
 namespace plasticity {
@@ -54,7 +56,12 @@ struct PassWeights {
 struct WeightOptions {
     WeightPrecision precision = WeightPrecision::kStored;
     bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
+    Offload offload = {};  ///< what the backend's device holds; a matrix that it cannot multiply by stays behind
 };
+
+/// Bytes of the weights of every part of a model, as these options hold them; `working` is left to the caller.
+/// @throws Error (kUsage for a model that this engine does not run)
+OffloadSizes weight_sizes(const Model& model, const WeightOptions& options);
 
 /// A model's weights in the memory of a backend. What was loaded never changes, but other matrices can stand in for it.
 class Weights {
@@ -78,15 +85,17 @@ public:
     ggml_tensor* loaded_output() const { return loaded_output_; }
     ggml_tensor* output_transposed() const { return output_transposed_; }
     ggml_tensor* rope_factors() const { return rope_factors_; }  ///< nullptr: none
-    std::size_t bytes() const;
+    std::size_t bytes() const { return bytes_in(Place::kCpu) + bytes_in(Place::kDevice); }
+    std::size_t bytes_in(Place place) const;
 
 private:
     friend class WeightLoader;
     ggml_tensor** slot_of(const TensorId& id);
+    ggml_tensor* loaded(const char* name) const;
 
     Architecture architecture_;
-    ggml_context_ptr context_;
-    ggml_backend_buffer_ptr buffer_;
+    std::array<ggml_context_ptr, 2> contexts_;  ///< [Place]
+    std::array<ggml_backend_buffer_ptr, 2> buffers_;
     std::vector<LayerWeights> layers_;
     std::vector<TransposedLayer> transposed_;
     ggml_tensor* token_embedding_ = nullptr;

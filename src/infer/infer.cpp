@@ -35,9 +35,11 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
     const Tokenizer tokenizer(model->tokenizer());
     const std::vector<std::int32_t> prompt = encode_prompt(tokenizer, options);
     const auto needed = static_cast<std::int32_t>(prompt.size()) + std::max(options.max_tokens, 0);
-    Decoder decoder(
-        *model, {.context_length = std::min(needed, model->architecture().context_length), .threads = options.threads},
-        progress);
+    Decoder decoder(*model,
+                    {.context_length = std::min(needed, model->architecture().context_length),
+                     .threads = options.threads,
+                     .backend = options.backend},
+                    progress);
     const Generation generation = generate(decoder, tokenizer, prompt, generate_options(options), on_text);
     return {
         .text = generation.text,
@@ -46,6 +48,7 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
         .prompt_seconds = generation.prompt_seconds,
         .generation_seconds = generation.generation_seconds,
         .stop_reason = std::string(stop_reason_name(generation.reason)),
+        .backend = decoder.backend_label(),
     };
 }
 

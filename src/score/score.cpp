@@ -50,23 +50,32 @@ ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const
 }
 
 /// Everything that the sums depend on, but for the examples that they are over.
-std::string checkpoint_key(const ScoreOptions& options, const ScoreProvenance& made_from) {
-    return fmt::format("score {} {} {} {} {} {}\n{} {} {}\n{}", made_from.model_sha256, made_from.tokenizer_sha256,
+/// @param backend  what they are computed on
+std::string checkpoint_key(const ScoreOptions& options, const ScoreProvenance& made_from, std::string_view backend) {
+    return fmt::format("score {} {} {} {} {} {}\n{} {} {}\n{} {}", made_from.model_sha256, made_from.tokenizer_sha256,
                        made_from.data_sha256, made_from.chunk, made_from.precision, made_from.program_version,
-                       options.statistics.has_value(), options.curvature_every, options.seed, program_identity());
+                       options.statistics.has_value(), options.curvature_every, options.seed, program_identity(),
+                       backend);
 }
 
 /// @returns the checkpoint to keep, after continuing from it where that was asked for
-std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, GateGradients& gradients, Statistics& statistics,
-                                          Progress& progress) {
+std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend,
+                                          GateGradients& gradients, Statistics& statistics, Progress& progress) {
     if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
-    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, gradients.provenance));
+    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, gradients.provenance, backend));
     if (!options.resume) return checkpoint;
     if (checkpoint.load(gradients, statistics))
         progress.note(fmt::format("continues after {} examples", gradients.num_steps));
     else if (std::filesystem::exists(*options.checkpoint))
         progress.note(fmt::format("begins anew: {} is of another run", options.checkpoint->string()));
     return checkpoint;
+}
+
+BackpropagationOptions engine_options(const ScoreOptions& options, WeightPrecision precision, const ExampleSet& set) {
+    BackpropagationOptions engine{.precision = precision, .threads = options.threads, .backend = options.backend};
+    for (const Example& example : set.examples)
+        engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
+    return engine;
 }
 
 Statistics empty_statistics(const ScoreOptions& options) {
@@ -137,7 +146,7 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     if (set.n_shortened > 0)
         progress.note(fmt::format("{} records were cut at {} tokens", set.n_shortened, kMaxRecordTokens));
 
-    Backpropagation engine(*model, {.precision = precision, .threads = options.threads}, progress);
+    Backpropagation engine(*model, engine_options(options, precision, set), progress);
     GateGradients gradients = empty_gate_gradients(model->architecture());
     gradients.model_name = model->architecture().model_name;
     gradients.provenance = provenance(*model, set, options, precision);
@@ -151,7 +160,8 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed},
                                        gram ? &*gram : nullptr);
 
-    const std::optional<Checkpoint> checkpoint = open_checkpoint(options, gradients, statistics, progress);
+    const std::optional<Checkpoint> checkpoint =
+        open_checkpoint(options, engine.backend_label(), gradients, statistics, progress);
     progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
     for (const Example& example : std::span(set.examples).subspan(first_example(gradients, set))) {
         add_example(gradients, example, engine.run(example, observer));

@@ -32,7 +32,8 @@ void check_quality(const Model& base, Decoder& decoder, const VerifyOptions& opt
     const Tokenizer tokenizer(base.tokenizer());
     const EvaluationText text =
         prepare_evaluation(tokenizer, read_plain_text(options.data), options.context, options.chunks);
-    Decoder base_decoder(base, {.context_length = options.context, .threads = options.threads}, progress);
+    Decoder base_decoder(
+        base, {.context_length = options.context, .threads = options.threads, .backend = options.backend}, progress);
     decoder.clear();
     try {
         report.quality = compare(base_decoder, decoder, text, progress);

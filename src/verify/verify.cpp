@@ -61,7 +61,9 @@ Report verify(const VerifyOptions& options, Progress& progress) {
         return report;
     }
 
-    Decoder decoder(*subject.model, {.context_length = options.context, .threads = options.threads}, progress);
+    Decoder decoder(*subject.model,
+                    {.context_length = options.context, .threads = options.threads, .backend = options.backend},
+                    progress);
     check_generation(*subject.model, decoder, report);
     if (base && !options.data.empty()) check_quality(*base, decoder, options, report, progress);
     if (report.quality) report.predicted_kl = predicted_kl(subject);

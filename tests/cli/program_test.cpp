@@ -205,6 +205,23 @@ TEST_F(Program, PadsColumnsOnlyForItself) {
     EXPECT_EQ(run({"infer", output, "-p", "in the", "-n", "4"}).exit_code, 0);
 }
 
+TEST_F(Program, RunsModelsOnADeviceByName) {
+    const std::string model = model_.string(), data = data_.string(), out = (dir_ / "scores.json").string();
+    const nlohmann::json said = nlohmann::json::parse(
+        run({"infer", model, "-p", "in the", "-n", "4", "--backend", "CPU", "-ngl", "1", "--json"}).out);
+    EXPECT_EQ(said.at("backend"), "CPU");
+    EXPECT_EQ(said.at("generated_tokens"), 4);
+    for (Arguments arguments : {Arguments{"infer", model, "-p", "in the"},
+                                {"eval", model, "--data", data, "-c", "64"},
+                                {"score", model, "--data", data, "-o", out},
+                                {"verify", model}}) {
+        arguments.insert(arguments.end(), {"--backend", "CUDA77"});
+        expect_usage_error(arguments, "backend: got 'CUDA77'; expected auto or cpu");
+    }
+    for (const char* layers : {"-1", "many", "1.5", ""})
+        expect_usage_error({"infer", model, "-p", "in the", "--gpu-layers", layers}, "expected auto or a number");
+}
+
 TEST_F(Program, PrintsOneJsonDocument) {
     const std::string model = model_.string(), data = data_.string();
     const std::string scores = (dir_ / "scores.json").string(), recipe = (dir_ / "recipe.json").string();
