@@ -59,12 +59,13 @@ def rank_correlation(a, b):
 
 def compare(found, expected):
     keys = ("absolute_sums", "signed_sums", "moving_averages")
+    provenance = found["provenance"], expected["provenance"]
+    hashes = ("model_sha256", "data_sha256", "adapter_sha256")
     return {
         "largest_difference": {key: largest_difference(found, expected, key) for key in keys},
         "rank_correlation": rank_correlation(found, expected),
         "mean_loss": {"native": found["mean_loss"], "trainer": expected["mean_loss"]},
-        "same_model_hash": found["provenance"]["model_sha256"] == expected["provenance"]["model_sha256"],
-        "same_data_hash": found["provenance"]["data_sha256"] == expected["provenance"]["data_sha256"],
+        "same_hashes": {key: provenance[0].get(key) == provenance[1].get(key) for key in hashes},
     }
 
 

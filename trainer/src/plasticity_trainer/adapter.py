@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from torch import nn
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from .errors import ErrorKind, TrainerError
+from .json_text import read_json_object
 
 #: What `--lora-targets` calls them. Fused projections are adapted as one.
 TARGETS = {
@@ -23,6 +27,13 @@ TARGETS = {
     "up": ("up_proj", "gate_up_proj"),
     "down": ("down_proj",),
 }
+
+
+_FILES = ("adapter_config.json", "adapter_model.safetensors")
+_A, _B = ".lora_A.weight", ".lora_B.weight"
+_MODULE = re.compile(r"\.layers\.(\d+)\.(?:self_attn|mlp)\.(\w+)\.lora_A\.weight$")
+_MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+_GGUF_NAMES = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
 
 
 @dataclass(frozen=True)
@@ -65,18 +76,39 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> PeftModel:
         raise TrainerError(ErrorKind.MALFORMED, f"{folder}: does not fit the model: {problem}") from None
 
 
-def adapter_options(model: nn.Module) -> LoraOptions:
+def adapter_options(model: Any) -> LoraOptions:
     """What the adapter in place is like; targets by their modules' names."""
-    config = model.peft_config["default"]  # type: ignore[index, union-attr]
+    config = model.peft_config["default"]
     names = [name for group in TARGETS.values() for name in group]
     targets = sorted(config.target_modules, key=lambda name: (names.index(name) if name in names else -1, name))
     return LoraOptions(config.r, float(config.lora_alpha), config.lora_dropout, tuple(targets))
 
 
 def adapter_sha256(folder: Path) -> str:
-    """Over the files of a PEFT folder that say what the adapter computes."""
-    digest = hashlib.sha256()
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        if (folder / name).exists():
-            digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return "files:" + digest.hexdigest()
+    """The native program's hash of an adapter: over rank, alpha, names, shapes and values, block by block.
+
+    Of adapters on fused projections, which it has no names for, "files:" and a hash of the folder's files.
+    """
+    config = read_json_object(folder / "adapter_config.json")
+    weights_path = folder / "adapter_model.safetensors"
+    try:
+        weights = load_file(weights_path)
+    except (OSError, SafetensorError) as problem:
+        raise TrainerError(ErrorKind.MALFORMED, f"{weights_path}: {problem}") from None
+    places = {name: _place(name) for name in weights if name.endswith(_A)}
+    if any(place is None for place in places.values()):
+        digests = [hashlib.sha256((folder / name).read_bytes()).digest() for name in _FILES]
+        return "files:" + hashlib.sha256(b"".join(digests)).hexdigest()
+    alpha = float(config["lora_alpha"])
+    digest = hashlib.sha256(f"{config['r']} {int(alpha) if alpha.is_integer() else alpha}\n".encode())
+    for name, (block, role) in sorted(places.items(), key=lambda item: item[1] or (0, 0)):  # type: ignore[misc]
+        a, b = weights[name].float(), weights[name.removesuffix(_A) + _B].float()
+        digest.update(f"blk.{block}.{_GGUF_NAMES[role]}.weight {b.shape[0]} {a.shape[1]}\n".encode())
+        digest.update(a.numpy().tobytes() + b.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _place(name: str) -> tuple[int, int] | None:
+    """Block, and the projection's place in it; None for other names."""
+    found = _MODULE.search(name)
+    return (int(found[1]), _MODULES.index(found[2])) if found and found[2] in _MODULES else None

@@ -16,6 +16,7 @@ from . import distributed
 from .artifact import GateGradients, ScoreProvenance
 from .capture import GateGradientCapture
 from .errors import ErrorKind, TrainerError
+from .geometry import text_config
 from .loss import precise_dtype
 from .sums import GateSums
 
@@ -49,7 +50,7 @@ class LossObserver:
     def __init__(self, model: nn.Module) -> None:
         """:param model: of transformers; its batches carry `labels`"""
         head = model.get_output_embeddings()  # type: ignore[operator]
-        self._divisor = float(getattr(model.config.get_text_config(), "logits_scaling", 1.0))
+        self._divisor = float(getattr(text_config(model), "logits_scaling", 1.0))
         self._labels: Tensor | None = None
         self._seen: _ExampleLosses | None = None
         self._handles: list[RemovableHandle] = [

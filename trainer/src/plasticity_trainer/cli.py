@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         default=10,
         help="hold one example of so many out of the fine-tune, and show its loss; 0: none (%(default)s)",
     )
-    tuning.add_argument("--seed", type=int, default=0, help="of a new adapter and of dropout (%(default)s)")
+    tuning.add_argument("--seed", type=_count, default=0, help="of a new adapter and of dropout (%(default)s)")
 
     machine = made.add_argument_group("machine")
     machine.add_argument(

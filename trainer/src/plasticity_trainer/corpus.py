@@ -146,9 +146,10 @@ def _parse_record(value: object, where: str) -> Record:
 
 
 def _text(value: dict[str, Any], key: str) -> str:
-    if not isinstance(value.get(key), str):
-        raise ValueError(f"{key}: got {type(value.get(key)).__name__}")
-    return value[key]
+    text = value.get(key)
+    if not isinstance(text, str):
+        raise ValueError(f"{key}: got {type(text).__name__}")
+    return text
 
 
 def _messages(value: object) -> list[dict[str, str]]:

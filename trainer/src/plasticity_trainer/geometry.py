@@ -25,7 +25,7 @@ class AttentionLayer:
     n_kv_heads: int
 
 
-def base_of(module: nn.Module) -> nn.Module:
+def base_of(module: nn.Module) -> Any:
     """The linear layer inside an adapter, or the module itself."""
     return getattr(module, "base_layer", module)
 
@@ -35,7 +35,7 @@ def attention_layers(model: nn.Module) -> list[AttentionLayer]:
 
     :raises TrainerError: where there are none, or widths do not fit the heads that the configuration names
     """
-    config = _text_config(model)
+    config = text_config(model)
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     layers = []
     for name, module in model.named_modules():
@@ -60,7 +60,8 @@ def attention_layers(model: nn.Module) -> list[AttentionLayer]:
     return sorted(layers, key=lambda layer: layer.index)
 
 
-def _text_config(model: nn.Module) -> Any:
+def text_config(model: Any) -> Any:
+    """Of the language model, whatever wraps it. :raises TrainerError: where there is none"""
     while not hasattr(model, "config"):
         if not hasattr(model, "module"):
             raise TrainerError(

@@ -27,7 +27,7 @@ class _WeightedCrossEntropy(torch.autograd.Function):
     sums of gate gradients turn into 10⁻³. The logits' gradient is made at once, so that no probabilities are kept."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+    def forward(ctx: Any, logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """:param logits: [n, vocabulary] :param labels: [n] :param weights: [n], F32 or F64: the precision to use"""
         gradient = torch.empty_like(logits)
         losses = torch.empty_like(weights)
@@ -44,7 +44,7 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         return (losses * weights).sum(), losses
 
     @staticmethod
-    def backward(ctx: Any, total: Tensor, _: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, total: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
         return gradient * total.to(gradient.dtype), None, None
 

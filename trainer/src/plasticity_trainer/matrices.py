@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from .errors import ErrorKind, TrainerError
-from .geometry import attention_layers, base_of
+from .geometry import attention_layers, base_of, text_config
 
 _IN_BLOCK = re.compile(r"(?:^|\.)layers\.(\d+)\.(?:self_attn|mlp)\.(\w+_proj)$")
 
@@ -125,7 +125,7 @@ def _split(prefix: str, kinds: list[str], n_rows: int, model: nn.Module) -> list
 
 
 def _with_ends(model: nn.Module, layers: list[LinearLayer]) -> ModelMatrices:
-    config = model.config.get_text_config()
+    config = text_config(model)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[operator]
     return ModelMatrices(
         layers=layers,

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils.logging import disable_progress_bar
 
 from .activations import ActivationSums
 from .adapter import LoraOptions, adapter_options, adapter_sha256, load_adapter, new_adapter
@@ -76,6 +77,8 @@ def run(options: RunOptions) -> RunResult:
     """:raises TrainerError: naming what is wrong with inputs or options, on every rank"""
     _require_outputs(options)
     accelerator = Accelerator()
+    if options.quiet or not accelerator.is_main_process:
+        disable_progress_bar()
     _require_ranks(options, accelerator)
     tokenizer = TaskTokenizer(options.model)
     examples = make_examples(read_corpus(options.data), tokenizer, chunk=options.chunk, max_tokens=options.max_tokens)
@@ -266,4 +269,4 @@ def _save_adapter(accelerator: Accelerator, model: nn.Module, folder: Path) -> N
     """A PEFT folder, whole weights of it from all ranks' shards."""
     state = accelerator.get_state_dict(model)
     if accelerator.is_main_process:
-        accelerator.unwrap_model(model).save_pretrained(folder, state_dict=state)  # type: ignore[operator]
+        accelerator.unwrap_model(model).save_pretrained(folder, state_dict=state)
