@@ -31,16 +31,7 @@ std::string report_to_json(const Report& report) {
         json["checks"].push_back(std::move(item));
     }
     if (report.quality) {
-        auto& quality = json["quality"];
-        quality["positions"] = report.quality->positions;
-        quality["meanKl"] = report.quality->mean_kl;
-        quality["medianKl"] = report.quality->median_kl;
-        quality["p999Kl"] = report.quality->p999_kl;
-        quality["maxKl"] = report.quality->max_kl;
-        quality["basePerplexity"] = report.quality->base_perplexity;
-        quality["perplexity"] = report.quality->perplexity;
-        quality["perplexityRatio"] = report.quality->perplexity_ratio();
-        quality["top1Agreement"] = report.quality->top1_agreement;
+        auto& quality = json["quality"] = quality_json(*report.quality);
         if (report.predicted_kl) quality["predictedKl"] = report.predicted_kl->value;
         if (report.predicted_kl && report.predicted_kl->standard_error)
             quality["predictedKlError"] = *report.predicted_kl->standard_error;

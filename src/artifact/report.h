@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "artifact/quality.h"
 #include "io/atomic_file.h"
 
 namespace plasticity {
@@ -15,15 +16,6 @@ struct Check {
     std::string name;  ///< "structure", "types", "numerics", "file size", "memory", "generation", "kl divergence"
     bool passed = false;
     std::string detail;  ///< got and expected, with numbers
-};
-
-/// How far a model is from its base, over the scored positions of held-out text.
-struct QualityPanel {
-    std::int64_t positions = 0;
-    double mean_kl = 0, median_kl = 0, p999_kl = 0, max_kl = 0;  ///< KL(base ‖ model) in nats; 0 is best
-    double base_perplexity = 0, perplexity = 0;
-    double perplexity_ratio() const { return base_perplexity > 0 ? perplexity / base_perplexity : 0; }
-    double top1_agreement = 0;  ///< share of positions with the same most likely token; 1 is best
 };
 
 /// What the recipe expected of the divergence, nats per token.

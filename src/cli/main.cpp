@@ -39,6 +39,7 @@ int run(int argc, char** argv) {
 
     CommandResult result;
     add_run_command(program, result);
+    add_tune_command(program, result);
     add_score_command(program, result);
     add_plan_command(program, result);
     add_compress_command(program, result);

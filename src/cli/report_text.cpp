@@ -15,11 +15,11 @@ std::string prediction_text(const PredictedKl& predicted, double measured) {
 }  // namespace
 
 std::string quality_text(const QualityPanel& quality) {
+    const std::string bar = quality.mean_kl_error ? fmt::format(" ± {:.4f}", *quality.mean_kl_error) : "";
     return fmt::format(
-        "mean KL {:.4f}, median {:.4f}, 99.9 % {:.3f}, top-1 {:.1f} %, perplexity {:.4f} against {:.4f} (×{:.4f}) over "
-        "{} "
-        "positions",
-        quality.mean_kl, quality.median_kl, quality.p999_kl, 100 * quality.top1_agreement, quality.perplexity,
+        "mean KL {:.4f}{}, median {:.4f}, 99.9 % {:.3f}, top-1 {:.1f} %, perplexity {:.4f} against {:.4f} (×{:.4f}) "
+        "over {} positions",
+        quality.mean_kl, bar, quality.median_kl, quality.p999_kl, 100 * quality.top1_agreement, quality.perplexity,
         quality.base_perplexity, quality.perplexity_ratio(), quality.positions);
 }
 

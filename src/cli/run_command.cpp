@@ -3,7 +3,6 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
 #include "artifact/report.h"
 #include "cli/command.h"
@@ -12,14 +11,14 @@
 #include "cli/plan_options.h"
 #include "cli/run_state.h"
 #include "cli/run_summary.h"
+#include "cli/scoring.h"
+#include "cli/stage_chain.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "core/version.h"
 #include "model/model.h"
 #include "plasticity/compress.h"
 #include "plasticity/infer.h"
 #include "plasticity/plan.h"
-#include "plasticity/score.h"
 #include "plasticity/verify.h"
 
 namespace plasticity {
@@ -30,13 +29,8 @@ namespace fs = std::filesystem;
 struct RunCommand {
     CommonOptions common;
     PlanArguments arguments;
-    std::vector<fs::path> data;
-    std::vector<fs::path> eval_data;
-    std::int64_t tokens = 0;
-    std::int32_t chunk = 512;
-    std::string precision = "auto";
+    ScoringArguments scoring;
     std::int32_t eval_chunks = 8;
-    bool with_gram = false;
     BackendChoice backend;
     std::string prompt = "def is_prime(n):";
     fs::path folder;
@@ -44,16 +38,16 @@ struct RunCommand {
 
 constexpr std::int32_t kSpeedTokens = 48;
 
-/// The five stages over files in one folder. Every stage says what it was made from; a stage whose inputs are as they
-/// were is not repeated.
+/// The five stages over files in one folder; a stage whose inputs are as they were is not repeated.
 class Run {
 public:
     explicit Run(RunCommand& command)
         : command_(command),
           state_(command.folder),
           progress_(command.common.progress()),
-          data_(split_data(command.data, command.eval_data)),
-          identity_(identity_of_files({command.arguments.options.model})) {}
+          data_(split_data(command.scoring.data, command.scoring.eval_data)),
+          files_(command.folder),
+          chain_(state_, *progress_, command.common.force) {}
 
     RunSummary execute() {
         require_room_for_outputs();
@@ -68,9 +62,6 @@ public:
     }
 
 private:
-    fs::path scores() const { return command_.folder / "gate_gradients.json"; }
-    fs::path statistics() const { return command_.folder / "stats.gguf"; }
-    fs::path gram() const { return command_.folder / "gram.gguf"; }
     fs::path recipe() const { return command_.folder / "recipe.json"; }
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path report() const { return command_.folder / "report.json"; }
@@ -83,77 +74,40 @@ private:
         if (failure)
             throw Error(ErrorKind::kIo,
                         fmt::format("{}: cannot make this folder: {}", command_.folder.string(), failure.message()));
-        CommandFiles files{
-            .inputs = command_.data,
-            .outputs = {scores(), statistics(), gram(), recipe(), output(), report(), command_.folder / "run.json"}};
-        files.inputs.insert(files.inputs.end(), command_.eval_data.begin(), command_.eval_data.end());
+        const ScoringArguments& scoring = command_.scoring;
+        CommandFiles files{.inputs = scoring.data,
+                           .outputs = {files_.scores, files_.statistics, files_.gram, recipe(), output(), report(),
+                                       command_.folder / "run.json"}};
+        files.inputs.insert(files.inputs.end(), scoring.eval_data.begin(), scoring.eval_data.end());
         files.inputs.push_back(model());
         require_outputs(files, Overwrite::kReplace);
     }
 
-    /// Runs `work` unless the stage was finished from the same inputs. The fingerprint chains to the stages before.
-    template <typename Work>
-    void stage(const std::string& name, const std::vector<std::string>& inputs, const std::vector<fs::path>& outputs,
-               const Work& work) {
-        std::vector<std::string> parts{kVersion, chain_};
-        parts.insert(parts.end(), inputs.begin(), inputs.end());
-        chain_ = fingerprint(parts);
-        if (!command_.common.force && !repeat_ && state_.is_done(name, chain_, outputs)) {
-            progress_->note(fmt::format("{}: done before, inputs unchanged", name));
-            return;
-        }
-        repeat_ = true;
-        work();
-        state_.finish(name, chain_);
-    }
-
     void score_stage() {
-        const std::vector<std::string> inputs{
-            identity_, identity_of_files(data_.calibration),
-            fmt::format("{} {} {} {}{}", command_.tokens, command_.chunk, command_.precision, command_.common.seed,
-                        command_.with_gram ? " gram" : "")};
-        std::vector<fs::path> outputs{scores(), statistics()};
-        if (command_.with_gram) outputs.push_back(gram());
-        stage("score", inputs, outputs, [&] {
-            const fs::path checkpoint = scores().string() + ".checkpoint";
-            ScoreOptions options{.model = model(),
-                                 .data = data_.calibration,
-                                 .statistics = statistics(),
-                                 .max_tokens = command_.tokens,
-                                 .chunk = command_.chunk,
-                                 .precision = command_.precision,
-                                 .seed = command_.common.seed,
-                                 .threads = command_.common.threads,
-                                 .backend = command_.backend,
-                                 .overwrite = true};
-            if (command_.with_gram) {
-                options.gram = gram();
-                options.curvature_every = 1;  // Gram matrices of thousands of channels need every token there is
-            } else {
-                options.checkpoint = checkpoint;
-                options.resume = !command_.common.force;
-            }
-            const GateGradients gradients = score(options, *progress_);
-            save_gate_gradients(gradients, scores(), Overwrite::kReplace);
-            fs::remove(checkpoint);
-        });
+        run_scoring({.arguments = command_.scoring,
+                     .common = command_.common,
+                     .model = model(),
+                     .calibration = data_.calibration,
+                     .files = files_,
+                     .backend = command_.backend},
+                    chain_, *progress_);
     }
 
     void plan_stage() {
         PlanOptions options = command_.arguments.resolve();
-        options.scores = scores();
-        options.statistics = statistics();
+        options.scores = files_.scores;
+        options.statistics = files_.statistics;
         options.threads = command_.common.threads;
-        stage("plan", {command_.arguments.text()}, {recipe()},
-              [&] { save_recipe(plan(options, *progress_), recipe(), Overwrite::kReplace); });
+        chain_.run("plan", {command_.arguments.text()}, {recipe()},
+                   [&] { save_recipe(plan(options, *progress_), recipe(), Overwrite::kReplace); });
     }
 
     void compress_stage() {
-        stage("compress", {}, {output()}, [&] {
+        chain_.run("compress", {}, {output()}, [&] {
             output_sha256_ = compress({.model = model(),
                                        .output = output(),
-                                       .statistics = statistics(),
-                                       .gram = command_.with_gram ? std::optional(gram()) : std::nullopt,
+                                       .statistics = files_.statistics,
+                                       .gram = command_.scoring.with_gram ? std::optional(files_.gram) : std::nullopt,
                                        .overwrite = true,
                                        .threads = command_.common.threads},
                                       load_recipe(recipe()), *progress_)
@@ -197,10 +151,9 @@ private:
     RunState state_;
     std::unique_ptr<Progress> progress_;
     DataSplit data_;
-    std::string identity_;
-    std::string chain_;
+    ScoringFiles files_;
+    StageChain chain_;
     std::string output_sha256_;
-    bool repeat_ = false;  ///< a stage ran, so everything after it runs too
 };
 
 void run_all(RunCommand& command, CommandResult& result) {
@@ -221,18 +174,8 @@ void add_run_command(CLI::App& program, CommandResult& result) {
     auto command = std::make_shared<RunCommand>();
     CLI::App* app = program.add_subcommand("run", "All five stages: score, plan, compress, verify, infer; resumable");
     app->add_option("model", command->arguments.options.model, kModelHelp)->required();
-    app->add_option("--data", command->data, "Text, source trees or JSONL of the task")->required();
-    app->add_option("--eval-data", command->eval_data,
-                    "Held-out text to measure on; default: every fifth file of --data, which then is not scored");
     app->add_option("-o,--output", command->folder, "Folder for everything that is made")->required();
-    app->add_option("--tokens", command->tokens, "Score so many tokens; 0: all of the data")
-        ->check(CLI::NonNegativeNumber);
-    app->add_option("--chunk", command->chunk, "Tokens an example of plain text holds")->capture_default_str();
-    app->add_option("--precision", command->precision, "Of weights while scoring")->capture_default_str();
-    app->add_flag(
-        "--gram", command->with_gram,
-        "Keep Gram matrices too, for error feedback and compensation: better at the same bytes, for gigabytes "
-        "beside the output and scoring that starts anew when it was interrupted");
+    add_scoring_options(*app, command->scoring);
     app->add_option("--chunks", command->eval_chunks, "Chunks of held-out text to measure; 0: all")
         ->capture_default_str();
     app->add_option("-p,--prompt", command->prompt, "What the result is tried on")->capture_default_str();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 #include "core/error.h"
 #include "core/parallel.h"
@@ -72,8 +73,25 @@ void require_context(const Decoder& decoder, const EvaluationText& text) {
                                                    text.context, decoder.context_length()));
 }
 
-QualityPanel summarize(const std::vector<PositionOutcome>& outcomes) {
+/// Of the mean, from the means of blocks of equal size. @returns nothing for one block
+std::optional<double> blocked_error(const std::vector<PositionOutcome>& outcomes, std::size_t per_block) {
+    const std::size_t n_blocks = outcomes.size() / per_block;
+    if (n_blocks < 2) return std::nullopt;
+    double sum = 0, squares = 0;
+    for (std::size_t block = 0; block < n_blocks; ++block) {
+        double mean = 0;
+        for (std::size_t i = 0; i < per_block; ++i)
+            mean += outcomes[block * per_block + i].kl / static_cast<double>(per_block);
+        sum += mean;
+        squares += mean * mean;
+    }
+    const auto n = static_cast<double>(n_blocks);
+    return std::sqrt(std::max(0.0, squares - sum * sum / n) / (n * (n - 1)));
+}
+
+QualityPanel summarize(const std::vector<PositionOutcome>& outcomes, std::size_t per_chunk) {
     QualityPanel panel;
+    panel.mean_kl_error = blocked_error(outcomes, per_chunk);
     panel.positions = static_cast<std::int64_t>(outcomes.size());
     const auto n = static_cast<double>(outcomes.size());
     std::vector<double> kl;
@@ -178,7 +196,7 @@ QualityPanel compare(Decoder& base, Decoder& model, const EvaluationText& text, 
         progress.advance(1);
     }
     progress.end();
-    return summarize(outcomes);
+    return summarize(outcomes, per_chunk);
 }
 
 double kl_divergence(std::span<const float> base, std::span<const float> model) {

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "artifact/report.h"
+#include "artifact/quality.h"
 #include "core/progress.h"
 #include "engine/decoder.h"
 #include "engine/tokenizer.h"

@@ -98,6 +98,21 @@ TEST_F(ScriptedEvaluation, DivergenceOfTwoKnownDistributions) {
     EXPECT_NEAR(compare(model, base, text_, quiet()).mean_kl, backwards, 1e-5);
 }
 
+/// Chunks in which the models differ after every token, after none, after every, after none: means k, 0, k, 0, whose
+/// standard error is k / √12.
+TEST_F(ScriptedEvaluation, ErrorBarComesFromTheSpreadOfChunks) {
+    EvaluationText text{.context = 16, .n_chunks = 4};
+    for (int i = 0; i < 64; ++i) text.tokens.push_back(i / 16 % 2 == 0 ? 1 : 2);
+    Decoder base = load(kUniform);
+    Decoder model = load([](int token, int next) { return token == 1 && next == 7 ? 5.0f : 0.0f; });
+    const QualityPanel panel = compare(base, model, text, quiet());
+    EXPECT_GT(panel.mean_kl, 0.01);
+    EXPECT_NEAR(panel.mean_kl_error.value(), 2 * panel.mean_kl / std::sqrt(12), 1e-9);
+
+    text.n_chunks = 1;
+    EXPECT_FALSE(compare(base, model, text, quiet()).mean_kl_error);
+}
+
 TEST_F(ScriptedEvaluation, AgreementCountsTheMostLikelyToken) {
     // The models disagree after even tokens only.
     Decoder base = load([](int, int next) { return next == 5 ? 3.0f : 0.0f; });

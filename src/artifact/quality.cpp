@@ -1,0 +1,42 @@
+#include "artifact/quality.h"
+
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "artifact/json_text.h"
+
+namespace plasticity {
+
+nlohmann::ordered_json quality_json(const QualityPanel& quality) {
+    nlohmann::ordered_json json;
+    json["positions"] = quality.positions;
+    json["meanKl"] = quality.mean_kl;
+    if (quality.mean_kl_error) json["meanKlError"] = *quality.mean_kl_error;
+    json["medianKl"] = quality.median_kl;
+    json["p999Kl"] = quality.p999_kl;
+    json["maxKl"] = quality.max_kl;
+    json["basePerplexity"] = quality.base_perplexity;
+    json["perplexity"] = quality.perplexity;
+    json["perplexityRatio"] = quality.perplexity_ratio();
+    json["top1Agreement"] = quality.top1_agreement;
+    return json;
+}
+
+QualityPanel read_quality(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    QualityPanel quality;
+    quality.positions = reader.integer("positions", 1, std::numeric_limits<std::int64_t>::max());
+    quality.mean_kl = reader.number("meanKl");
+    if (reader.has("meanKlError")) quality.mean_kl_error = reader.number("meanKlError");
+    quality.median_kl = reader.number("medianKl");
+    quality.p999_kl = reader.number("p999Kl");
+    quality.max_kl = reader.number("maxKl");
+    quality.base_perplexity = reader.number("basePerplexity");
+    quality.perplexity = reader.number("perplexity");
+    reader.number("perplexityRatio");  // follows from the two
+    quality.top1_agreement = reader.number("top1Agreement");
+    reader.finish();
+    return quality;
+}
+
+}  // namespace plasticity

@@ -1,0 +1,159 @@
+#include "cli/frontier_plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "core/units.h"
+
+namespace plasticity {
+namespace {
+
+constexpr double kWidth = 720, kHeight = 440, kLeft = 72, kRight = 24, kTop = 56, kBottom = 56;
+constexpr double kLowestKl = 1e-6;  // nothing measured in F32 logits is told from 0 below
+
+std::string escaped(std::string_view text) {
+    std::string result;
+    for (const char c : text) {
+        if (c == '<')
+            result += "&lt;";
+        else if (c == '>')
+            result += "&gt;";
+        else if (c == '&')
+            result += "&amp;";
+        else if (c == '"')
+            result += "&quot;";
+        else
+            result += c;
+    }
+    return result;
+}
+
+double log_kl(const FrontierPoint& point) {
+    return std::log10(std::max(point.quality.mean_kl, kLowestKl));
+}
+
+/// Where bytes and divergences lie in the picture.
+class Axes {
+public:
+    explicit Axes(const std::vector<FrontierPoint>& points) {
+        const auto [smallest, largest] = std::ranges::minmax(points, {}, &FrontierPoint::file_bytes);
+        const auto [best, worst] = std::ranges::minmax(points, {}, log_kl);
+        const auto low = static_cast<double>(smallest.file_bytes), high = static_cast<double>(largest.file_bytes);
+        const double margin = std::max(0.08 * (high - low), 0.02 * high);
+        first_byte_ = std::max(0.0, low - margin);
+        last_byte_ = high + margin;
+        first_decade_ = std::floor(log_kl(best) - 0.05);
+        last_decade_ = std::ceil(log_kl(worst) + 0.05);
+    }
+
+    double x(double bytes) const {
+        return kLeft + (kWidth - kLeft - kRight) * (bytes - first_byte_) / (last_byte_ - first_byte_);
+    }
+    double y(double log10_kl) const {
+        return kHeight - kBottom -
+               (kHeight - kTop - kBottom) * (log10_kl - first_decade_) / (last_decade_ - first_decade_);
+    }
+
+    std::string grid() const {
+        std::string svg;
+        for (double decade = first_decade_; decade <= last_decade_; ++decade)
+            svg += fmt::format(
+                "<line class=\"grid\" x1=\"{}\" y1=\"{:.1f}\" x2=\"{}\" y2=\"{:.1f}\"/>"
+                "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{:g}</text>\n",
+                kLeft, y(decade), kWidth - kRight, y(decade), kLeft - 8, y(decade) + 4, std::pow(10.0, decade));
+        for (const double bytes : byte_ticks())
+            svg += fmt::format(
+                "<line class=\"grid\" x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\"/>"
+                "<text x=\"{0:.1f}\" y=\"{3}\" text-anchor=\"middle\">{4}</text>\n",
+                x(bytes), kTop, kHeight - kBottom, kHeight - kBottom + 18,
+                format_bytes(static_cast<std::uint64_t>(bytes)));
+        return svg;
+    }
+
+private:
+    /// Round numbers, four to eight of them.
+    std::vector<double> byte_ticks() const {
+        const double rough = (last_byte_ - first_byte_) / 5;
+        const double power = std::pow(10.0, std::floor(std::log10(rough)));
+        double step = power;
+        for (const double factor : {2.0, 5.0, 10.0})
+            if (step < rough) step = factor * power;
+        std::vector<double> ticks;
+        for (double at = std::ceil(first_byte_ / step) * step; at <= last_byte_; at += step) ticks.push_back(at);
+        return ticks;
+    }
+
+    double first_byte_ = 0, last_byte_ = 1, first_decade_ = -1, last_decade_ = 0;
+};
+
+std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
+    const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(log_kl(point));
+    std::string svg = fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", escaped(point.name),
+                                  format_bytes(point.file_bytes), point.quality.mean_kl,
+                                  point.generated_tokens_per_second);
+    if (recommended) svg += fmt::format("<circle class=\"chosen\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"11\"/>", x, y);
+    // Told apart by shape too, for those who do not see the colours.
+    if (point.variant == "optimal")
+        svg += fmt::format("<circle class=\"optimal\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>", x, y);
+    else
+        svg += fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", escaped(point.variant), x, y - 7);
+    return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text></g>\n", x + 10, y - 8, escaped(point.name));
+}
+
+std::string frontier_line(const Frontier& frontier, const Axes& axes) {
+    std::string points;
+    for (const std::size_t i : pareto_indices(frontier.points)) {
+        const FrontierPoint& point = frontier.points[i];
+        points += fmt::format("{:.1f},{:.1f} ", axes.x(static_cast<double>(point.file_bytes)), axes.y(log_kl(point)));
+    }
+    return fmt::format("<polyline class=\"frontier\" points=\"{}\"/>\n", points);
+}
+
+constexpr std::string_view kStyle =
+    "<style>svg{font:13px system-ui,sans-serif;background:#fff;--ink:#1c2733;--grid:#dfe5ea;--blue:#1766b5;"
+    "--orange:#c2570c}text{fill:var(--ink)}.grid{stroke:var(--grid)}.frontier{fill:none;stroke:var(--blue);"
+    "stroke-width:1.5}.optimal{fill:var(--blue)}.pruned{fill:var(--orange)}.tiers{fill:var(--ink)}"
+    ".chosen{fill:none;stroke:var(--orange);stroke-width:2.5}@media(prefers-color-scheme:dark){"
+    "svg{background:#12181f;--ink:#e4eaf0;--grid:#2c3744;--blue:#6fb3f2;--orange:#f0975a}}</style>\n";
+
+}  // namespace
+
+std::string frontier_svg(const Frontier& frontier) {
+    const Axes axes(frontier.points);
+    std::string svg = fmt::format(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" "
+        "aria-label=\"Divergence against size of {2}\">\n{3}"
+        "<text x=\"{4}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{2}</text>\n"
+        "<text x=\"{4}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the file</text>\n",
+        kWidth, kHeight, escaped(frontier.model), kStyle, kLeft);
+    svg += axes.grid();
+    svg += frontier_line(frontier, axes);
+    for (const FrontierPoint& point : frontier.points) svg += mark(point, axes, point.name == frontier.recommended);
+    return svg + "</svg>\n";
+}
+
+std::string frontier_table(const Frontier& frontier) {
+    std::vector<const FrontierPoint*> rows;
+    for (const FrontierPoint& point : frontier.points) rows.push_back(&point);
+    std::ranges::stable_sort(rows, {}, [](const FrontierPoint* p) { return std::tuple(p->file_bytes, p->name); });
+    std::string text =
+        fmt::format("  {:<16}{:>12}{:>12}{:>20}{:>9}{:>14}{:>12}\n", "plan", "file", "at run time", "mean KL", "top-1",
+                    "perplexity", "tokens/s");
+    for (const FrontierPoint* p : rows) {
+        const std::string bar = p->quality.mean_kl_error ? fmt::format(" ± {:.2g}", *p->quality.mean_kl_error) : "";
+        text += fmt::format("{} {:<16}{:>12}{:>12}{:>20}{:>7.1f} %{:>14.4f}{:>12.1f}\n",
+                            p->name == frontier.recommended ? '*' : ' ', p->name, format_bytes(p->file_bytes),
+                            format_bytes(p->run_time_bytes), fmt::format("{:.4g}{}", p->quality.mean_kl, bar),
+                            100 * p->quality.top1_agreement, p->quality.perplexity, p->generated_tokens_per_second);
+    }
+    for (const SkippedPoint& point : frontier.skipped)
+        text += fmt::format("  {:<16}not measured: {}\n", point.name, point.reason);
+    return text + fmt::format("\n* {}", frontier.reason);
+}
+
+}  // namespace plasticity

@@ -1,0 +1,68 @@
+#include "cli/scoring.h"
+
+#include <fmt/format.h>
+
+#include "artifact/gate_gradients.h"
+#include "plasticity/score.h"
+
+namespace plasticity {
+namespace {
+
+namespace fs = std::filesystem;
+
+void score_to_files(const ScoringStage& stage, Progress& progress) {
+    const ScoringArguments& arguments = stage.arguments;
+    const fs::path checkpoint = stage.files.scores.string() + ".checkpoint";
+    ScoreOptions options{.model = stage.model,
+                         .data = stage.calibration,
+                         .statistics = stage.files.statistics,
+                         .max_tokens = arguments.tokens,
+                         .chunk = arguments.chunk,
+                         .precision = arguments.precision,
+                         .seed = stage.common.seed,
+                         .threads = stage.common.threads,
+                         .backend = stage.backend,
+                         .overwrite = true};
+    if (arguments.with_gram) {
+        options.gram = stage.files.gram;
+        options.curvature_every = 1;  // Gram matrices of thousands of channels need every token there is
+    } else {
+        options.checkpoint = checkpoint;
+        options.resume = !stage.common.force;
+    }
+    const GateGradients gradients = score(options, progress);
+    save_gate_gradients(gradients, stage.files.scores, Overwrite::kReplace);
+    fs::remove(checkpoint);
+}
+
+}  // namespace
+
+void add_scoring_options(CLI::App& command, ScoringArguments& arguments) {
+    command.add_option("--data", arguments.data, "Text, source trees or JSONL of the task")->required();
+    command.add_option("--eval-data", arguments.eval_data,
+                       "Held-out text to measure on; default: every fifth file of --data, which then is not scored");
+    command.add_option("--tokens", arguments.tokens, "Score so many tokens; 0: all of the data")
+        ->check(CLI::NonNegativeNumber);
+    command.add_option("--chunk", arguments.chunk, "Tokens an example of plain text holds")->capture_default_str();
+    command.add_option("--precision", arguments.precision, "Of weights while scoring")->capture_default_str();
+    command.add_flag(
+        "--gram", arguments.with_gram,
+        "Keep Gram matrices too, for error feedback and compensation: better at the same bytes, for gigabytes "
+        "beside the output and scoring that starts anew when it was interrupted");
+}
+
+ScoringFiles::ScoringFiles(const fs::path& folder)
+    : scores(folder / "gate_gradients.json"), statistics(folder / "stats.gguf"), gram(folder / "gram.gguf") {}
+
+void run_scoring(const ScoringStage& stage, StageChain& chain, Progress& progress) {
+    const ScoringArguments& arguments = stage.arguments;
+    const std::vector<std::string> inputs{
+        identity_of_files({stage.model}), identity_of_files(stage.calibration),
+        fmt::format("{} {} {} {}{}", arguments.tokens, arguments.chunk, arguments.precision, stage.common.seed,
+                    arguments.with_gram ? " gram" : "")};
+    std::vector<fs::path> outputs{stage.files.scores, stage.files.statistics};
+    if (arguments.with_gram) outputs.push_back(stage.files.gram);
+    chain.run("score", inputs, outputs, [&] { score_to_files(stage, progress); });
+}
+
+}  // namespace plasticity

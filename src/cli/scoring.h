@@ -1,0 +1,48 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cli/command.h"
+#include "cli/stage_chain.h"
+#include "plasticity/backend_choice.h"
+
+namespace plasticity {
+
+/// How a command that scores for its own later stages is asked to: `run` and `tune`.
+struct ScoringArguments {
+    std::vector<std::filesystem::path> data;
+    std::vector<std::filesystem::path> eval_data;
+    std::int64_t tokens = 0;
+    std::int32_t chunk = 512;
+    std::string precision = "auto";
+    bool with_gram = false;
+};
+
+/// --data, --eval-data, --tokens, --chunk, --precision and --gram.
+void add_scoring_options(CLI::App& command, ScoringArguments& arguments);
+
+/// What scoring leaves in the command's folder.
+struct ScoringFiles {
+    explicit ScoringFiles(const std::filesystem::path& folder);
+
+    std::filesystem::path scores, statistics, gram;
+};
+
+struct ScoringStage {
+    const ScoringArguments& arguments;
+    const CommonOptions& common;
+    std::filesystem::path model;
+    std::vector<std::filesystem::path> calibration;  ///< of the data, what is scored
+    ScoringFiles files;
+    BackendChoice backend;
+};
+
+/// Scores as the chain's next stage; continues one that was killed.
+/// @throws as score
+void run_scoring(const ScoringStage& stage, StageChain& chain, Progress& progress);
+
+}  // namespace plasticity
