@@ -17,16 +17,15 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string summary(const FrontierPoint& point) {
-    const std::string bar =
-        point.quality.mean_kl_error ? fmt::format(" ± {:.2g}", *point.quality.mean_kl_error) : "";
+    const std::string bar = point.quality.mean_kl_error ? fmt::format(" ± {:.2g}", *point.quality.mean_kl_error) : "";
     return fmt::format("{} ({}, mean KL {:.4g}{})", point.name, format_bytes(point.file_bytes), point.quality.mean_kl,
                        bar);
 }
 
 /// What stands beside the chosen one: the next smaller point of the frontier and the next larger.
 std::string neighbours(const Frontier& frontier, const std::vector<std::size_t>& frontier_order, std::size_t chosen) {
-    const std::size_t at = static_cast<std::size_t>(
-        std::find(frontier_order.begin(), frontier_order.end(), chosen) - frontier_order.begin());
+    const std::size_t at = static_cast<std::size_t>(std::find(frontier_order.begin(), frontier_order.end(), chosen) -
+                                                    frontier_order.begin());
     std::string text;
     if (at > 0) text += fmt::format("; next smaller: {}", summary(frontier.points[frontier_order[at - 1]]));
     if (at + 1 < frontier_order.size())
@@ -63,9 +62,8 @@ const FrontierPoint* Frontier::recommended_point() const {
 std::vector<std::size_t> pareto_indices(const std::vector<FrontierPoint>& points) {
     std::vector<std::size_t> order(points.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [&](std::size_t i) {
-        return std::tuple(points[i].file_bytes, points[i].quality.mean_kl);
-    });
+    std::ranges::stable_sort(
+        order, {}, [&](std::size_t i) { return std::tuple(points[i].file_bytes, points[i].quality.mean_kl); });
     std::vector<std::size_t> kept;
     for (const std::size_t i : order)
         if (kept.empty() || points[i].quality.mean_kl < points[kept.back()].quality.mean_kl) kept.push_back(i);

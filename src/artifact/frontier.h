@@ -15,9 +15,9 @@ namespace plasticity {
 
 /// A plan that was carried out and measured.
 struct FrontierPoint {
-    std::string name;      ///< "optimal 4.5": the variant, and the bits per weight that were asked for
-    std::string variant;   ///< what of the planner was varied: "optimal", "pruned", "tiers"
-    std::string recipe;    ///< path of its recipe, in the folder of frontier.json
+    std::string name;     ///< "optimal 4.5": the variant, and the bits per weight that were asked for
+    std::string variant;  ///< what of the planner was varied: "optimal", "pruned", "tiers"
+    std::string recipe;   ///< path of its recipe, in the folder of frontier.json
     std::uint64_t file_bytes = 0;
     std::uint64_t run_time_bytes = 0;  ///< weights, KV cache and compute buffers, as the recipe counts them
     double parameter_reduction = 0;    ///< share of the base's parameters that is gone, [0, 1]

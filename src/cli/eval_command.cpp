@@ -45,8 +45,7 @@ void evaluate_against(const EvalCommand& command, Decoder& base, Decoder& decode
     const QualityPanel quality = compare(base, decoder, text, progress);
     if (command.common.json)
         print_json({{"mean_kl", quality.mean_kl},
-                    {"mean_kl_error",
-                     quality.mean_kl_error ? nlohmann::ordered_json(*quality.mean_kl_error) : nullptr},
+                    {"mean_kl_error", quality.mean_kl_error ? nlohmann::ordered_json(*quality.mean_kl_error) : nullptr},
                     {"median_kl", quality.median_kl},
                     {"p999_kl", quality.p999_kl},
                     {"max_kl", quality.max_kl},

@@ -93,9 +93,9 @@ private:
 
 std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
     const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(log_kl(point));
-    std::string svg = fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", escaped(point.name),
-                                  format_bytes(point.file_bytes), point.quality.mean_kl,
-                                  point.generated_tokens_per_second);
+    std::string svg =
+        fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", escaped(point.name),
+                    format_bytes(point.file_bytes), point.quality.mean_kl, point.generated_tokens_per_second);
     if (recommended) svg += fmt::format("<circle class=\"chosen\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"11\"/>", x, y);
     // Told apart by shape too, for those who do not see the colours.
     if (point.variant == "optimal")
@@ -129,7 +129,8 @@ std::string frontier_svg(const Frontier& frontier) {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" "
         "aria-label=\"Divergence against size of {2}\">\n{3}"
         "<text x=\"{4}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{2}</text>\n"
-        "<text x=\"{4}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the file</text>\n",
+        "<text x=\"{4}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the "
+        "file</text>\n",
         kWidth, kHeight, escaped(frontier.model), kStyle, kLeft);
     svg += axes.grid();
     svg += frontier_line(frontier, axes);
@@ -141,9 +142,8 @@ std::string frontier_table(const Frontier& frontier) {
     std::vector<const FrontierPoint*> rows;
     for (const FrontierPoint& point : frontier.points) rows.push_back(&point);
     std::ranges::stable_sort(rows, {}, [](const FrontierPoint* p) { return std::tuple(p->file_bytes, p->name); });
-    std::string text =
-        fmt::format("  {:<16}{:>12}{:>12}{:>20}{:>9}{:>14}{:>12}\n", "plan", "file", "at run time", "mean KL", "top-1",
-                    "perplexity", "tokens/s");
+    std::string text = fmt::format("  {:<16}{:>12}{:>12}{:>20}{:>9}{:>14}{:>12}\n", "plan", "file", "at run time",
+                                   "mean KL", "top-1", "perplexity", "tokens/s");
     for (const FrontierPoint* p : rows) {
         const std::string bar = p->quality.mean_kl_error ? fmt::format(" ± {:.2g}", *p->quality.mean_kl_error) : "";
         text += fmt::format("{} {:<16}{:>12}{:>12}{:>20}{:>7.1f} %{:>14.4f}{:>12.1f}\n",

@@ -6,8 +6,8 @@
 
 namespace plasticity {
 
-/// The points as an SVG of their own, light or dark as the viewer is: bytes of the file to the right, divergence upwards
-/// on a logarithmic scale, the frontier as a line, the recommended point in a ring.
+/// The points as an SVG of their own, light or dark as the viewer is: bytes of the file to the right, divergence
+/// upwards on a logarithmic scale, the frontier as a line, the recommended point in a ring.
 /// @param frontier  with one point at least
 std::string frontier_svg(const Frontier& frontier);
 

@@ -9,8 +9,8 @@
 
 namespace plasticity {
 
-/// Stages one after the other, of which a second run repeats only what has changed. A stage's fingerprint is made of its
-/// inputs, of this program's version and of the fingerprint before it. A copy goes its own way from there.
+/// Stages one after the other, of which a second run repeats only what has changed. A stage's fingerprint is made of
+/// its inputs, of this program's version and of the fingerprint before it. A copy goes its own way from there.
 class StageChain {
 public:
     /// @param state, progress  outlive the chain. @param repeat  run everything again

@@ -115,8 +115,8 @@ private:
         std::error_code failure;
         fs::create_directories(points(), failure);
         if (failure)
-            throw Error(ErrorKind::kIo, fmt::format("{}: cannot make this folder: {}", points().string(),
-                                                    failure.message()));
+            throw Error(ErrorKind::kIo,
+                        fmt::format("{}: cannot make this folder: {}", points().string(), failure.message()));
         CommandFiles files{.inputs = command_.scoring.data,
                            .outputs = {files_.scores, files_.statistics, files_.gram, output(), frontier_file(),
                                        plot_file(), command_.folder / "run.json"}};
@@ -144,8 +144,7 @@ private:
         options.context_length = command_.context;
         options.kv_type = command_.kv_type;
         options.policy = candidate.variant == "tiers" ? "tiers" : "optimal";
-        options.prune.kind =
-            candidate.variant == "optimal" ? PruneRequest::Kind::kOff : PruneRequest::Kind::kAuto;
+        options.prune.kind = candidate.variant == "optimal" ? PruneRequest::Kind::kOff : PruneRequest::Kind::kAuto;
         options.floor_type = command_.floor;
         options.threads = command_.common.threads;
         return options;
@@ -163,9 +162,8 @@ private:
         const fs::path result_file = points() / (candidate.file_name() + ".json");
         try {
             StageChain chain = chain_;  // points do not depend on each other
-            chain.run("plan " + candidate.name(), inputs_of(candidate), {recipe_file}, [&] {
-                save_recipe(plan(plan_options(candidate), progress_), recipe_file, Overwrite::kReplace);
-            });
+            chain.run("plan " + candidate.name(), inputs_of(candidate), {recipe_file},
+                      [&] { save_recipe(plan(plan_options(candidate), progress_), recipe_file, Overwrite::kReplace); });
             const Recipe recipe = load_recipe(recipe_file);
             if (const std::optional<std::string> reason = reason_to_skip(recipe)) {
                 frontier_.skipped.push_back({candidate.name(), *reason});
@@ -243,8 +241,7 @@ private:
     void write_frontier() {
         recommend(frontier_);
         save_frontier(frontier_, frontier_file(), Overwrite::kReplace);
-        if (!frontier_.points.empty())
-            write_text_file(plot_file(), frontier_svg(frontier_), Overwrite::kReplace);
+        if (!frontier_.points.empty()) write_text_file(plot_file(), frontier_svg(frontier_), Overwrite::kReplace);
     }
 
     void keep_recommended() {
@@ -253,9 +250,8 @@ private:
             throw Error(ErrorKind::kInfeasible,
                         fmt::format("tune: no plan fits {}: {}", device_.label, frontier_.skipped.back().reason));
         const fs::path recipe = command_.folder / chosen->recipe;
-        chain_.run("compress", {sha256_of_file(recipe)}, {output()}, [&] {
-            compress(compress_options(output()), load_recipe(recipe), progress_);
-        });
+        chain_.run("compress", {sha256_of_file(recipe)}, {output()},
+                   [&] { compress(compress_options(output()), load_recipe(recipe), progress_); });
     }
 
     const TuneCommand& command_;

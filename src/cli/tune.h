@@ -21,9 +21,9 @@ struct TuneCommand {
     std::int32_t context = 0;  ///< 0: as plan
     std::string kv_type = "f16";
     std::string floor = "q3_K_S";
-    std::vector<double> bits{3.5, 4, 4.5, 5, 6, 8};                ///< per weight, of files to try
-    std::vector<std::string> variants{"optimal", "pruned"};        ///< of the planner: also "tiers"
-    double max_kl = 0.02;                                          ///< divergence that is good enough, nats per token
+    std::vector<double> bits{3.5, 4, 4.5, 5, 6, 8};          ///< per weight, of files to try
+    std::vector<std::string> variants{"optimal", "pruned"};  ///< of the planner: also "tiers"
+    double max_kl = 0.02;                                    ///< divergence that is good enough, nats per token
     std::int32_t eval_chunks = 8;
     BackendChoice backend;
 };
