@@ -152,8 +152,8 @@ private:
 
     /// Everything that the plan and what is measured of it depend on, beside the scores.
     std::vector<std::string> inputs_of(const Candidate& candidate) const {
-        return {fmt::format("{} {} {} {} {} {}", candidate.name(), command_.context, command_.kv_type, command_.floor,
-                            device_.effective_bytes(), command_.eval_chunks),
+        return {fmt::format("{} {} {} {} {} {} {}", candidate.name(), command_.context, command_.kv_type,
+                            command_.floor, device_.effective_bytes(), command_.eval_chunks, command_.backend.device),
                 identity_of_files(data_.held_out)};
     }
 
