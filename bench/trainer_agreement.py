@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """The native scorer against the Python trainer: the same model, tokens and options, in F32.
 
-Both read one folder that `plasticity export` wrote, and one JSONL file of token ids. Without an adapter: the largest difference of any
-gate's sums, against the largest sum; of every matrix' activations and curvature, against the largest of it; and whether both say that
-they scored the same model and data. With --steps above 0: a LoRA
-fine-tune of so many steps from one saved beginning, without dropout; loss curves, and rank correlation of the heads' scores.
+Both read one folder that `plasticity export` wrote, and one JSONL file of token ids. Without an adapter: the largest
+difference of any gate's sums, against the largest sum; of every matrix' activations and curvature, against the largest of it; and
+whether both say that they scored the same model and data. With --steps above 0: a LoRA fine-tune of so many steps from one beginning,
+without dropout; loss curves, and rank correlation of the heads' scores.
 Run it where the trainer is installed: scripts/trainer python bench/trainer_agreement.py --models smollm2
 """
 
@@ -14,20 +14,21 @@ import sys
 import numpy as np
 from gguf import GGUFReader
 
+from plasticity_trainer.adapter import LoraOptions, new_adapter
+from plasticity_trainer.run import load_model
+from tokenizers import Tokenizer
 from workbench import Workbench, parser_for, say
 
-CHUNK = 256
 BATCH = 2
 LEARNING_RATE = 1e-3
+SEED = 0
 
 
 def token_file(bench, folder, n_examples):
     """Examples of task text as ids, so that no tokenizer can differ."""
-    from tokenizers import Tokenizer
-
     ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(bench.calibration.read_text(encoding="utf-8")).ids
-    target = bench.work / f"task-{n_examples}.jsonl"
-    lines = (json.dumps({"tokens": ids[i * CHUNK:(i + 1) * CHUNK]}) for i in range(n_examples))
+    target, chunk = bench.work / f"task-{n_examples}.jsonl", bench.options.chunk
+    lines = (json.dumps({"tokens": ids[i * chunk:(i + 1) * chunk]}) for i in range(n_examples))
     target.write_text("\n".join(lines), encoding="utf-8")
     return target
 
@@ -70,7 +71,7 @@ def compare(found, expected):
 
 
 def compare_statistics(found, expected):
-    """By kind of sum, the largest and the median over matrices of the largest difference, over the matrix' largest value."""
+    """By kind of sum, the largest and the median over matrices of the largest difference, over the matrix' largest."""
     first, second = ({tensor.name: np.array(tensor.data, dtype=np.float64) for tensor in GGUFReader(path).tensors}
                      for path in (found, expected))
     by_kind = {}
@@ -82,7 +83,7 @@ def compare_statistics(found, expected):
 
 
 def without_adapter(bench, folder):
-    data = token_file(bench, folder, max(1, bench.options.tokens // CHUNK))
+    data = token_file(bench, folder, max(1, bench.options.tokens // bench.options.chunk))
     stats = bench.work / "native.gguf"
     found, seconds = native(bench, folder, data, "plain", "--stats", stats)
     expected, trainer_seconds = trainer(bench, folder, data, "plain", "--no-lora", "--stats")
@@ -93,10 +94,10 @@ def without_adapter(bench, folder):
 
 
 def with_adapter(bench, folder):
-    """Both begin from the adapter that the native program makes."""
+    """Both begin from one adapter, which peft makes."""
     data = token_file(bench, folder, bench.options.steps * BATCH)
     beginning = bench.work / "beginning"
-    native(bench, folder, data, "beginning", "--epochs", 0, "--tokens", 1, "--save-adapter", beginning)
+    new_adapter(load_model(folder, "f32", "sdpa"), LoraOptions(), SEED).save_pretrained(beginning)
     options = ["--adapter", beginning, "--epochs", 1, "--batch", BATCH, "--lr", LEARNING_RATE, "--holdout-every", 0]
     found, seconds = native(bench, folder, data, "tuned", *options)
     expected, trainer_seconds = trainer(bench, folder, data, "tuned", *options)
@@ -121,6 +122,7 @@ def measure(bench, name):
 
 def main():
     parser = parser_for(__doc__, tokens=2048)
+    parser.add_argument("--chunk", type=int, default=256, help="tokens of an example")
     parser.add_argument("--steps", type=int, default=20, help="of the fine-tune; 0: none")
     options = parser.parse_args()
     with Workbench(options) as bench:

@@ -100,7 +100,8 @@ def run(options: RunOptions) -> RunResult:
     progress.end()
 
     trainer.sums.reduce()
-    gradients = _gradients(options, trainer, examples, tokenizer, plain)
+    weights_sha256 = model_sha256(options.model) if accelerator.is_main_process else ""
+    gradients = _gradients(options, trainer, plain, _provenance(options, examples, tokenizer, weights_sha256))
     statistics = _statistics(options, accelerator, plain, kept, activations) if activations else None
     if optimizer is not None:
         _save_adapter(accelerator, model, options.output / ADAPTER)
@@ -195,8 +196,22 @@ def _prepared(options: RunOptions, accelerator: Accelerator) -> tuple[nn.Module,
     return model, optimizer if options.lora is not None else None
 
 
+def _provenance(
+    options: RunOptions, examples: ExampleSet, tokenizer: TaskTokenizer, weights_sha256: str
+) -> ScoreProvenance:
+    return ScoreProvenance(
+        model_sha256=weights_sha256,
+        tokenizer_sha256="tokenizer.json:" + tokenizer.sha256,
+        data_sha256=examples.sha256(),
+        chunk=options.chunk,
+        precision=precision_of(options.dtype),
+        program_version="trainer " + importlib.metadata.version("plasticity-trainer"),
+        adapter_sha256=adapter_sha256(options.adapter) if options.adapter else "",
+    )
+
+
 def _gradients(
-    options: RunOptions, trainer: GateTrainer, examples: ExampleSet, tokenizer: TaskTokenizer, model: nn.Module
+    options: RunOptions, trainer: GateTrainer, model: nn.Module, provenance: ScoreProvenance
 ) -> GateGradients:
     sums = trainer.sums
     return GateGradients(
@@ -208,15 +223,7 @@ def _gradients(
         absolute_sums=sums.rows(sums.absolute),
         signed_sums=sums.rows(sums.signed),
         moving_averages=sums.rows(sums.average),
-        provenance=ScoreProvenance(
-            model_sha256=model_sha256(options.model),
-            tokenizer_sha256="tokenizer.json:" + tokenizer.sha256,
-            data_sha256=examples.sha256(),
-            chunk=options.chunk,
-            precision=precision_of(options.dtype),
-            program_version="trainer " + importlib.metadata.version("plasticity-trainer"),
-            adapter_sha256=adapter_sha256(options.adapter) if options.adapter else "",
-        ),
+        provenance=provenance,
         fine_tune=_fine_tune(options, trainer, model) if options.lora is not None else None,
     )
 
