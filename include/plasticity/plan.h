@@ -44,6 +44,7 @@ struct PlanOptions {
     /// long as compress with them.
     std::optional<std::filesystem::path> gram;
     std::uint64_t gram_memory_bytes = kDefaultGramMemory;  ///< as compress will have it
+    std::optional<std::filesystem::path> damages;          ///< where measured damages are kept, for the next plan
     std::optional<std::string> device;                     ///< exactly one of device, target_bytes and target_bpw
     std::optional<std::uint64_t> target_bytes;             ///< of the whole file
     std::optional<double> target_bits_per_weight;          ///< file bits divided by the output's parameters

@@ -36,8 +36,8 @@ void run_plan(const PlanCommand& command) {
     options.threads = command.common.threads;
     if (!command.gram_memory.empty()) options.gram_memory_bytes = parse_bytes(command.gram_memory);
     CommandFiles files{.inputs = options.trials.data, .outputs = {command.output}};
-    files.inputs.insert(files.inputs.end(),
-                        {options.model, options.scores, options.statistics.value_or(""), options.gram.value_or("")});
+    files.inputs.insert(files.inputs.end(), {options.model, options.scores, options.statistics.value_or(""),
+                                             options.gram.value_or(""), options.damages.value_or("")});
     require_outputs(files, command.common.overwrite());
     if (options.trials.refines() && !command.output.empty())
         options.trials.checkpoint = command.output.string() + ".checkpoint";
@@ -90,6 +90,9 @@ void add_plan_command(CLI::App& program, CommandResult&) {
                                         "Gram matrices that compress will have: types are then weighed as error "
                                         "feedback will leave them. Takes about as long as compress");
     app->add_option("--gram-memory", command->gram_memory, kGramMemoryHelp)->needs(gram);
+    app->add_option(
+        "--damages", options.damages,
+        "Keep here what each type would cost each matrix: further plans of the same statistics start at once");
     add_plan_options(*app, command->arguments);
     add_trial_options(*app, options.trials);
     CLI::Option* output = app->add_option("-o,--output", command->output, "recipe.json to write");

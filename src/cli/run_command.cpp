@@ -62,6 +62,7 @@ public:
     }
 
 private:
+    fs::path damages() const { return command_.folder / "damages.json"; }
     fs::path recipe() const { return command_.folder / "recipe.json"; }
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path report() const { return command_.folder / "report.json"; }
@@ -76,8 +77,8 @@ private:
                         fmt::format("{}: cannot make this folder: {}", command_.folder.string(), failure.message()));
         const ScoringArguments& scoring = command_.scoring;
         CommandFiles files{.inputs = scoring.data,
-                           .outputs = {files_.scores, files_.statistics, files_.gram, recipe(), output(), report(),
-                                       command_.folder / "run.json"}};
+                           .outputs = {files_.scores, files_.statistics, files_.gram, damages(), recipe(), output(),
+                                       report(), command_.folder / "run.json"}};
         files.inputs.insert(files.inputs.end(), scoring.eval_data.begin(), scoring.eval_data.end());
         files.inputs.push_back(model());
         require_outputs(files, Overwrite::kReplace);
@@ -97,6 +98,7 @@ private:
         PlanOptions options = command_.arguments.resolve();
         options.scores = files_.scores;
         options.statistics = files_.statistics;
+        options.damages = damages();
         options.threads = command_.common.threads;
         chain_.run("plan", {command_.arguments.text()}, {recipe()},
                    [&] { save_recipe(plan(options, *progress_), recipe(), Overwrite::kReplace); });

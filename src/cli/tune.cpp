@@ -103,6 +103,7 @@ public:
 
 private:
     fs::path points() const { return command_.folder / "points"; }
+    fs::path damages() const { return command_.folder / "damages.json"; }
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path frontier_file() const { return command_.folder / "frontier.json"; }
     fs::path plot_file() const { return command_.folder / "frontier.svg"; }
@@ -118,8 +119,8 @@ private:
             throw Error(ErrorKind::kIo,
                         fmt::format("{}: cannot make this folder: {}", points().string(), failure.message()));
         CommandFiles files{.inputs = command_.scoring.data,
-                           .outputs = {files_.scores, files_.statistics, files_.gram, output(), frontier_file(),
-                                       plot_file(), command_.folder / "run.json"}};
+                           .outputs = {files_.scores, files_.statistics, files_.gram, damages(), output(),
+                                       frontier_file(), plot_file(), command_.folder / "run.json"}};
         files.inputs.insert(files.inputs.end(), command_.scoring.eval_data.begin(), command_.scoring.eval_data.end());
         files.inputs.push_back(model_);
         require_outputs(files, Overwrite::kReplace);
@@ -146,6 +147,7 @@ private:
         options.policy = candidate.variant == "tiers" ? "tiers" : "optimal";
         options.prune.kind = candidate.variant == "optimal" ? PruneRequest::Kind::kOff : PruneRequest::Kind::kAuto;
         options.floor_type = command_.floor;
+        options.damages = damages();
         options.threads = command_.common.threads;
         return options;
     }

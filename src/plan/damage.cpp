@@ -175,6 +175,17 @@ std::vector<ggml_type> DamageTable::types_of(std::string_view matrix) const {
     return types;
 }
 
+std::vector<std::string> DamageTable::matrices() const {
+    std::vector<std::string> names;
+    for (const auto& [name, damages] : damages_) names.push_back(name);
+    return names;
+}
+
+void DamageTable::add(const DamageTable& other) {
+    for (const auto& [name, damages] : other.damages_)
+        for (const auto& [type, damage] : damages) set(name, type, damage);
+}
+
 std::vector<double> gate_damage(const CurvatureStatistics& curvature) {
     const auto count = static_cast<double>(std::max<std::int64_t>(curvature.count, 1));
     std::vector<double> damages;

@@ -23,6 +23,9 @@ public:
     double of(std::string_view matrix, ggml_type type) const;
     bool knows(std::string_view matrix, ggml_type type) const;
     std::vector<ggml_type> types_of(std::string_view matrix) const;  ///< that were measured
+    std::vector<std::string> matrices() const;                       ///< that were measured, in order of their names
+    /// Takes over what another table knows.
+    void add(const DamageTable& other);
 
 private:
     std::map<std::string, std::map<ggml_type, double>, std::less<>> damages_;

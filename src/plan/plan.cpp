@@ -12,12 +12,14 @@
 #include "artifact/statistics.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "io/file_identity.h"
 #include "model/model.h"
 #include "plan/channel_damage.h"
 #include "plan/damage.h"
 #include "plan/fit.h"
 #include "plan/head_pruning.h"
 #include "plan/input_checks.h"
+#include "plan/kept_damages.h"
 #include "plan/measured_choice.h"
 #include "plan/request.h"
 #include "plan/trials.h"
@@ -53,6 +55,31 @@ bool is_optimal(const PlanGoal& goal, const Model& model, const std::optional<St
                     "score, made with --curvature-every above 0. Score again, or use --policy tiers");
     if (!possible) progress.note("no statistics with curvature: planned by tiers");
     return possible;
+}
+
+struct DamageInquiry {
+    const Model& model;
+    const Statistics& statistics;
+    const std::vector<DamageQuestion>& questions;
+    const DamageOptions& how;
+};
+
+/// Everything that damages depend on.
+std::string damages_made_from(const PlanOptions& options, const Model& model, const DamageOptions& how) {
+    std::string key = fmt::format("damages {} {} {}", how.rows, how.gram.file != nullptr ? how.gram.most_bytes : 0,
+                                  program_identity());
+    for (const SourceFile& file : model.files()) key += file_identity(file.path);
+    key += file_identity(*options.statistics);
+    return options.gram ? key + file_identity(*options.gram) : key;
+}
+
+/// Measured, or as an earlier plan has kept them.
+DamageTable damages_of(const PlanOptions& options, const DamageInquiry& asked, Progress& progress) {
+    if (!options.damages) return measure_damage(asked.model, asked.statistics, asked.questions, asked.how, progress);
+    KeptDamages kept(*options.damages, damages_made_from(options, asked.model, asked.how), progress);
+    const std::vector<DamageQuestion> open = kept.open(asked.questions);
+    if (!open.empty()) kept.add(measure_damage(asked.model, asked.statistics, open, asked.how, progress));
+    return kept.answers(asked.questions);
 }
 
 std::vector<std::vector<double>> head_damage(const Model& model, const Statistics& statistics) {
@@ -105,9 +132,11 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     std::optional<MeasuredDamage> damage;
     if (is_optimal(goal, *model, statistics, progress)) {
         const auto questions = damage_questions(*model, goal, padding_candidates(model->architecture(), goal.align));
-        const GramSource source{.file = gram ? &*gram : nullptr, .most_bytes = options.gram_memory_bytes};
-        damage = {.types = measure_damage(*model, *statistics, questions, {.threads = options.threads, .gram = source},
-                                          progress),
+        const DamageOptions how{
+            .threads = options.threads,
+            .gram = {.file = gram ? &*gram : nullptr, .most_bytes = options.gram_memory_bytes},
+        };
+        damage = {.types = damages_of(options, {*model, *statistics, questions, how}, progress),
                   .heads = head_damage(*model, *statistics),
                   .with_error_feedback = gram.has_value()};
     }
