@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string_view>
 #include <tuple>
 #include <vector>
@@ -14,7 +15,7 @@ namespace plasticity {
 namespace {
 
 constexpr double kWidth = 720, kHeight = 440, kLeft = 72, kRight = 24, kTop = 56, kBottom = 56;
-constexpr double kLowestKl = 1e-6;  // nothing measured in F32 logits is told from 0 below
+constexpr double kNoKl = 1e-6;  // stands for 0 where every point has it
 
 std::string escaped(std::string_view text) {
     std::string result;
@@ -33,31 +34,28 @@ std::string escaped(std::string_view text) {
     return result;
 }
 
-double log_kl(const FrontierPoint& point) {
-    return std::log10(std::max(point.quality.mean_kl, kLowestKl));
-}
-
 /// Where bytes and divergences lie in the picture.
 class Axes {
 public:
     explicit Axes(const std::vector<FrontierPoint>& points) {
         const auto [smallest, largest] = std::ranges::minmax(points, {}, &FrontierPoint::file_bytes);
-        const auto [best, worst] = std::ranges::minmax(points, {}, log_kl);
+        for (const FrontierPoint& point : points)  // a divergence of 0 is drawn a decade below the others
+            if (point.quality.mean_kl > 0) lowest_kl_ = std::min(lowest_kl_, point.quality.mean_kl / 10);
+        if (!std::isfinite(lowest_kl_)) lowest_kl_ = kNoKl;
+        const auto [best, worst] =
+            std::ranges::minmax(points, {}, [](const FrontierPoint& point) { return point.quality.mean_kl; });
         const auto low = static_cast<double>(smallest.file_bytes), high = static_cast<double>(largest.file_bytes);
         const double margin = std::max(0.08 * (high - low), 0.02 * high);
         first_byte_ = std::max(0.0, low - margin);
         last_byte_ = high + margin;
-        first_decade_ = std::floor(log_kl(best) - 0.05);
-        last_decade_ = std::ceil(log_kl(worst) + 0.05);
+        first_decade_ = std::floor(log_kl(best.quality.mean_kl) - 0.05);
+        last_decade_ = std::ceil(log_kl(worst.quality.mean_kl) + 0.05);
     }
 
     double x(double bytes) const {
         return kLeft + (kWidth - kLeft - kRight) * (bytes - first_byte_) / (last_byte_ - first_byte_);
     }
-    double y(double log10_kl) const {
-        return kHeight - kBottom -
-               (kHeight - kTop - kBottom) * (log10_kl - first_decade_) / (last_decade_ - first_decade_);
-    }
+    double y(double kl) const { return y_of_decade(log_kl(kl)); }
 
     std::string grid() const {
         std::string svg;
@@ -65,7 +63,8 @@ public:
             svg += fmt::format(
                 "<line class=\"grid\" x1=\"{}\" y1=\"{:.1f}\" x2=\"{}\" y2=\"{:.1f}\"/>"
                 "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{:g}</text>\n",
-                kLeft, y(decade), kWidth - kRight, y(decade), kLeft - 8, y(decade) + 4, std::pow(10.0, decade));
+                kLeft, y_of_decade(decade), kWidth - kRight, y_of_decade(decade), kLeft - 8, y_of_decade(decade) + 4,
+                std::pow(10.0, decade));
         for (const double bytes : byte_ticks())
             svg += fmt::format(
                 "<line class=\"grid\" x1=\"{0:.1f}\" y1=\"{1}\" x2=\"{0:.1f}\" y2=\"{2}\"/>"
@@ -76,23 +75,30 @@ public:
     }
 
 private:
+    double log_kl(double kl) const { return std::log10(std::max(kl, lowest_kl_)); }
+    double y_of_decade(double decade) const {
+        return kHeight - kBottom -
+               (kHeight - kTop - kBottom) * (decade - first_decade_) / (last_decade_ - first_decade_);
+    }
+
     /// Round numbers, four to eight of them.
     std::vector<double> byte_ticks() const {
         const double rough = (last_byte_ - first_byte_) / 5;
         const double power = std::pow(10.0, std::floor(std::log10(rough)));
         double step = power;
         for (const double factor : {2.0, 5.0, 10.0})
-            if (step < rough) step = factor * power;
+            if (step < 0.7 * rough) step = factor * power;
         std::vector<double> ticks;
         for (double at = std::ceil(first_byte_ / step) * step; at <= last_byte_; at += step) ticks.push_back(at);
         return ticks;
     }
 
+    double lowest_kl_ = std::numeric_limits<double>::infinity();
     double first_byte_ = 0, last_byte_ = 1, first_decade_ = -1, last_decade_ = 0;
 };
 
 std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
-    const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(log_kl(point));
+    const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(point.quality.mean_kl);
     std::string svg =
         fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", escaped(point.name),
                     format_bytes(point.file_bytes), point.quality.mean_kl, point.generated_tokens_per_second);
@@ -102,14 +108,18 @@ std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended)
         svg += fmt::format("<circle class=\"optimal\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>", x, y);
     else
         svg += fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", escaped(point.variant), x, y - 7);
-    return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\">{}</text></g>\n", x + 10, y - 8, escaped(point.name));
+    const bool to_the_left = x > 0.8 * kWidth;  // a label must not leave the picture
+    return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text></g>\n", to_the_left ? x - 10 : x + 10,
+                             to_the_left ? y + 18 : y - 8, to_the_left ? " text-anchor=\"end\"" : "",
+                             escaped(point.name));
 }
 
 std::string frontier_line(const Frontier& frontier, const Axes& axes) {
     std::string points;
     for (const std::size_t i : pareto_indices(frontier.points)) {
         const FrontierPoint& point = frontier.points[i];
-        points += fmt::format("{:.1f},{:.1f} ", axes.x(static_cast<double>(point.file_bytes)), axes.y(log_kl(point)));
+        points +=
+            fmt::format("{:.1f},{:.1f} ", axes.x(static_cast<double>(point.file_bytes)), axes.y(point.quality.mean_kl));
     }
     return fmt::format("<polyline class=\"frontier\" points=\"{}\"/>\n", points);
 }
