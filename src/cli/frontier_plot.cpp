@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string_view>
 #include <tuple>
@@ -48,8 +49,8 @@ public:
         const double margin = std::max(0.08 * (high - low), 0.02 * high);
         first_byte_ = std::max(0.0, low - margin);
         last_byte_ = high + margin;
-        first_decade_ = std::floor(log_kl(best.quality.mean_kl) - 0.05);
-        last_decade_ = std::ceil(log_kl(worst.quality.mean_kl) + 0.05);
+        first_decade_ = static_cast<int>(std::floor(log_kl(best.quality.mean_kl) - 0.05));
+        last_decade_ = static_cast<int>(std::ceil(log_kl(worst.quality.mean_kl) + 0.05));
     }
 
     double x(double bytes) const {
@@ -59,7 +60,7 @@ public:
 
     std::string grid() const {
         std::string svg;
-        for (double decade = first_decade_; decade <= last_decade_; ++decade)
+        for (int decade = first_decade_; decade <= last_decade_; ++decade)
             svg += fmt::format(
                 "<line class=\"grid\" x1=\"{}\" y1=\"{:.1f}\" x2=\"{}\" y2=\"{:.1f}\"/>"
                 "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{:g}</text>\n",
@@ -89,12 +90,15 @@ private:
         for (const double factor : {2.0, 5.0, 10.0})
             if (step < 0.7 * rough) step = factor * power;
         std::vector<double> ticks;
-        for (double at = std::ceil(first_byte_ / step) * step; at <= last_byte_; at += step) ticks.push_back(at);
+        const auto first = static_cast<std::int64_t>(std::ceil(first_byte_ / step));
+        for (std::int64_t i = first; static_cast<double>(i) * step <= last_byte_; ++i)
+            ticks.push_back(static_cast<double>(i) * step);
         return ticks;
     }
 
     double lowest_kl_ = std::numeric_limits<double>::infinity();
-    double first_byte_ = 0, last_byte_ = 1, first_decade_ = -1, last_decade_ = 0;
+    double first_byte_ = 0, last_byte_ = 1;
+    int first_decade_ = -1, last_decade_ = 0;
 };
 
 std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
