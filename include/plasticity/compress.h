@@ -16,6 +16,7 @@ class Progress;
 struct CompressOptions {
     std::filesystem::path model;
     std::filesystem::path output;
+    std::optional<std::filesystem::path> adapter;     ///< PEFT folder that is merged into the weights first
     std::optional<std::filesystem::path> statistics;  ///< importance weights: --stats or --imatrix
     std::optional<std::filesystem::path> gram;        ///< Gram matrices: for compensation and error feedback
     /// Inputs that would take more are taken apart into narrower blocks of channels, so the output depends on it.
@@ -43,7 +44,7 @@ struct CompressResult {
     /// of channels than their Gram matrices have.
     std::uint64_t narrowed_by_memory = 0;
     std::uint64_t left_out_by_memory = 0;  ///< likewise, without any
-    std::vector<HashedFile> sources;       ///< the model's files; not of a dry run
+    std::vector<HashedFile> sources;       ///< the model's files, and the adapter's weights; not of a dry run
     std::string sha256;                    ///< of the output; not of a dry run
     double seconds = 0;
 };

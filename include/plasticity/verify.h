@@ -15,9 +15,10 @@ class Progress;
 
 struct VerifyOptions {
     std::filesystem::path model;
-    std::optional<std::filesystem::path> base;  ///< with `data`: adds the quality panel
-    std::vector<std::filesystem::path> data;    ///< held-out text
-    std::optional<std::string> device;          ///< instead of the recipe's
+    std::optional<std::filesystem::path> base;          ///< with `data`: adds the quality panel
+    std::optional<std::filesystem::path> base_adapter;  ///< PEFT folder that was merged into the base
+    std::vector<std::filesystem::path> data;            ///< held-out text
+    std::optional<std::string> device;                  ///< instead of the recipe's
     std::int32_t context = 512;
     std::int32_t chunks = 8;
     int threads = 0;

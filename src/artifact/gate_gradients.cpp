@@ -81,6 +81,15 @@ void require_head_counts(const GateGradients& gradients, std::string_view where)
                                      gradients.num_kv_heads, most_heads, most_kv_heads));
 }
 
+void require_sound_slice(const GateGradients& gradients, std::string_view where) {
+    const auto& [part, first_gradients] = *gradients.slice;
+    if (part.index < 1 || part.index > part.count || part.count > kMaxSlices || part.size() != gradients.num_steps)
+        malformed(where, fmt::format("slice {} of {} of {} examples holds {}; expected the examples of such a slice",
+                                     part.index, part.count, part.n_examples, gradients.num_steps));
+    require_shape(first_gradients, gradients.absolute_sums, "first_gradients", where);
+    require_values(first_gradients, 0, "first_gradients", where);
+}
+
 void require_consistent(const GateGradients& gradients, std::string_view where) {
     require_head_counts(gradients, where);
     if (gradients.num_steps < 1) malformed(where, fmt::format("num_steps is {}; expected ≥ 1", gradients.num_steps));
@@ -91,6 +100,7 @@ void require_consistent(const GateGradients& gradients, std::string_view where) 
     require_values(gradients.absolute_sums, 0, "absolute_sums", where);
     require_values(gradients.signed_sums, -std::numeric_limits<double>::max(), "signed_sums", where);
     require_values(gradients.moving_averages, 0, "moving_averages", where);
+    if (gradients.slice) require_sound_slice(gradients, where);
 }
 
 void require_same_scores(const Rows& printed, const GateGradients& gradients, std::string_view where) {
@@ -136,8 +146,27 @@ ScoreProvenance read_provenance(const nlohmann::json& json) {
     provenance.chunk = static_cast<std::int32_t>(reader.integer("chunk", 0, std::numeric_limits<std::int32_t>::max()));
     provenance.precision = reader.text("precision");
     provenance.program_version = reader.text("program_version");
+    if (reader.has("adapter_sha256")) provenance.adapter_sha256 = reader.text("adapter_sha256");
     reader.finish();
     return provenance;
+}
+
+GateSlice read_slice(const nlohmann::json& json) {
+    ObjectReader reader(json, "slice");
+    GateSlice slice;
+    slice.part.count = static_cast<std::int32_t>(reader.integer("count", 1, kMaxSlices));
+    slice.part.index = static_cast<std::int32_t>(reader.integer("index", 1, slice.part.count));
+    slice.part.n_examples = reader.integer("num_examples", 1, kMaxCount);
+    slice.first_gradients = reader.number_rows("first_gradients");
+    reader.finish();
+    return slice;
+}
+
+nlohmann::ordered_json slice_json(const GateSlice& slice) {
+    return {{"index", slice.part.index},
+            {"count", slice.part.count},
+            {"num_examples", slice.part.n_examples},
+            {"first_gradients", slice.first_gradients}};
 }
 
 /// @returns the scores as printed in the file, empty where there are none
@@ -150,6 +179,9 @@ Rows read_own(ObjectReader& reader, ProblemList& problems, GateGradients& gradie
     attempt(problems, [&] { gradients.signed_sums = reader.number_rows("signed_sums"); });
     attempt(problems, [&] { gradients.moving_averages = reader.number_rows("moving_averages"); });
     attempt(problems, [&] { gradients.provenance = read_provenance(reader.value("provenance")); });
+    if (reader.has("slice")) attempt(problems, [&] { gradients.slice = read_slice(reader.value("slice")); });
+    if (reader.has("fine_tune"))
+        attempt(problems, [&] { gradients.fine_tune = read_fine_tune(reader.value("fine_tune")); });
     if (reader.has("layer_scores")) attempt(problems, [&] { printed = reader.number_rows("layer_scores"); });
     attempt(problems, [&] { reader.finish(); });
     return printed;
@@ -196,6 +228,10 @@ void save_gate_gradients(const GateGradients& gradients, const std::filesystem::
     provenance["chunk"] = gradients.provenance.chunk;
     provenance["precision"] = gradients.provenance.precision;
     provenance["program_version"] = gradients.provenance.program_version;
+    if (!gradients.provenance.adapter_sha256.empty())
+        provenance["adapter_sha256"] = gradients.provenance.adapter_sha256;
+    if (gradients.fine_tune) json["fine_tune"] = fine_tune_json(*gradients.fine_tune);
+    if (gradients.slice) json["slice"] = slice_json(*gradients.slice);
     write_text_file(target, json_text(json), overwrite);
 }
 

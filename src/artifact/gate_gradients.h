@@ -2,22 +2,22 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "artifact/fine_tune_record.h"
+#include "artifact/score_provenance.h"
 #include "io/atomic_file.h"
 
 namespace plasticity {
 
-/// Where a score came from; two maps may be merged or used together only where these agree.
-struct ScoreProvenance {
-    std::string model_sha256;
-    std::string tokenizer_sha256;  ///< of the `tokenizer.*` metadata
-    std::string data_sha256;       ///< over the token ids of all examples, in order
-    std::int32_t chunk = 512;      ///< tokens an example of plain text holds
-    std::string precision;         ///< of weights in matrix products: "f32", "f16", "bf16"
-    std::string program_version;
-    bool operator==(const ScoreProvenance&) const = default;
+/// Of a file that covers one slice of the examples.
+struct GateSlice {
+    ScoreSlice part;
+    /// [layer][query head]: |g| of the slice's first example. A moving average starts at it, and what it contributed
+    /// must be known where the average goes on from another slice's.
+    std::vector<std::vector<double>> first_gradients;
 };
 
 /// What the task says of every query head: gate_gradients.json.
@@ -30,7 +30,7 @@ struct GateGradients {
     std::string model_name;
     std::int32_t num_heads = 0;     ///< the largest of any layer
     std::int32_t num_kv_heads = 0;  ///< likewise
-    std::int64_t num_steps = 0;     ///< examples
+    std::int64_t num_steps = 0;     ///< examples, each as often as there were epochs
     std::int64_t num_tokens = 0;    ///< target tokens
     double mean_loss = 0;           ///< nats per token, mean over examples
 
@@ -41,6 +41,8 @@ struct GateGradients {
     std::vector<std::int32_t> layer_kv_heads;          ///< [layer]
 
     ScoreProvenance provenance;
+    std::optional<GateSlice> slice;           ///< nothing: all examples
+    std::optional<FineTuneRecord> fine_tune;  ///< nothing: the network was the same for all examples
 
     /// [layer][query head] in [0, 1]: Σ|g| / num_steps divided by the 99th percentile over all heads, clipped to 1.
     /// The percentile lies linearly between the two nearest ranks, as numpy's does by default.

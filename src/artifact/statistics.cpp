@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "artifact/curvature_tensors.h"
+#include "artifact/statistics_slice.h"
 #include "core/error.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
@@ -57,6 +58,7 @@ GgufLayout layout_of(const Statistics& statistics) {
         layout.tensors.push_back(vector_spec(name + std::string(kCounts), 1));
     }
     add_curvature_tensors(statistics, layout);
+    add_slice(statistics, layout);
     return layout;
 }
 
@@ -135,6 +137,7 @@ void save_statistics(const Statistics& statistics, const std::filesystem::path& 
         file.write(name + std::string(kCounts), std::as_bytes(std::span(&count, 1)));
     }
     write_curvature(statistics, file);
+    write_slice(statistics, file);
     file.finish();
 }
 
@@ -156,6 +159,7 @@ Statistics load_statistics(const std::filesystem::path& path) {
                 problems.add(fmt::format("{} has no sums beside it", tensor.name));
             continue;
         }
+        if (is_slice_tensor(tensor.name)) continue;
         if (!tensor.name.ends_with(kSums)) {
             problems.add(fmt::format("unknown tensor {}", tensor.name));
             continue;
@@ -172,6 +176,7 @@ Statistics load_statistics(const std::filesystem::path& path) {
         channels.count = read_count(file, *counts, problems);
         require_sound(channels, name, problems);
     }
+    read_slice(file, statistics, problems);
     if (statistics.matrices.empty()) problems.add("no matrices");
     check_curvature(statistics, problems);
     problems.throw_if_any();

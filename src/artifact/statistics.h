@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "artifact/score_provenance.h"
 #include "io/atomic_file.h"
 #include "model/architecture.h"
 
@@ -39,6 +41,14 @@ struct CurvatureStatistics {
 /// Key of the embedding as it is read; where embeddings are tied, the matrix also has its own, as the output matrix.
 std::string lookup_key(std::string_view embedding_name);
 
+/// Of statistics of one slice: everything that those of the others must have in common with it.
+struct StatisticsOrigin {
+    ScoreProvenance provenance;
+    ScoreSlice slice;
+    std::int32_t curvature_every = 0;
+    std::uint64_t seed = 0;  ///< of the labels drawn
+};
+
 /// Activation statistics of a scoring run; saved in llama.cpp's imatrix GGUF form (`<name>.in_sum2`, `<name>.counts`),
 /// which llama-quantize reads, and loaded from files that llama-imatrix wrote, which hold no curvature.
 /// Source: llama.cpp, tools/imatrix/imatrix.cpp.
@@ -48,6 +58,7 @@ struct Statistics {
     std::vector<std::string> datasets;
     std::int32_t chunk_size = 512;
     std::int64_t chunk_count = 0;
+    std::optional<StatisticsOrigin> origin;  ///< nothing: not of a slice
 
     const ChannelStatistics* find(std::string_view name) const;
     const CurvatureStatistics* find_curvature(std::string_view name) const;

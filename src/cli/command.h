@@ -49,6 +49,7 @@ void print_line(std::string_view line);
 
 // One function a command; each adds itself to the program.
 void add_score_command(CLI::App& program, CommandResult& result);
+void add_merge_command(CLI::App& program, CommandResult& result);
 void add_plan_command(CLI::App& program, CommandResult& result);
 void add_compress_command(CLI::App& program, CommandResult& result);
 void add_verify_command(CLI::App& program, CommandResult& result);

@@ -49,7 +49,8 @@ void run_compress(CompressCommand& command) {
     const auto progress = command.common.progress();
     if (!command.options.dry_run)
         require_outputs({.inputs = {command.options.model, command.recipe, command.arguments.options.scores,
-                                    command.options.statistics.value_or(""), command.options.gram.value_or("")},
+                                    command.options.statistics.value_or(""), command.options.gram.value_or(""),
+                                    command.options.adapter.value_or("")},
                          .outputs = {command.options.output}},
                         command.common.overwrite());
     const Recipe recipe = recipe_for(command, *progress);
@@ -92,6 +93,8 @@ void add_compress_command(CLI::App& program, CommandResult&) {
     app->add_option("-o,--output", options.output, "GGUF to write")->required();
     app->add_option("--stats,--imatrix", options.statistics,
                     "Importance of channels: from score, or from llama-imatrix");
+    app->add_option("--adapter", options.adapter,
+                    "PEFT folder of score --save-adapter: merged into the weights before anything else");
     CLI::Option* gram = app->add_option(
         "--gram", options.gram,
         "Gram matrices of score --gram: rounding errors are made good by later columns, and what stays of the "

@@ -2,7 +2,9 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "artifact/adapted_model.h"
 #include "cli/command.h"
 #include "cli/report_text.h"
 #include "engine/evaluate.h"
@@ -16,6 +18,7 @@ struct EvalCommand {
     CommonOptions common;
     std::filesystem::path model;
     std::filesystem::path base;
+    std::optional<std::filesystem::path> adapter;
     std::vector<std::filesystem::path> data;
     std::int32_t context = 512;
     std::int32_t chunks = 0;
@@ -63,7 +66,7 @@ void evaluate_against(const EvalCommand& command, Decoder& base, Decoder& decode
 
 void run_eval(const EvalCommand& command) {
     const auto progress = command.common.progress();
-    const auto model = open_model(command.model);
+    const auto model = open_model(command.model, command.adapter);
     const Tokenizer tokenizer(model->tokenizer());
     const EvaluationText text =
         prepare_evaluation(tokenizer, read_plain_text(command.data), command.context, command.chunks);
@@ -86,6 +89,7 @@ void add_eval_command(CLI::App& program, CommandResult&) {
     app->add_option("model", command->model, kModelHelp)->required();
     app->add_option("--data", command->data, "Held-out text")->required();
     app->add_option("--base", command->base, "The model to compare with");
+    app->add_option("--adapter", command->adapter, "PEFT folder: measure the model with this adapter merged");
     app->add_option("-c,--context", command->context, "Tokens a chunk holds")->capture_default_str();
     app->add_option("--chunks", command->chunks, "Chunks to measure; 0: all of the text")
         ->capture_default_str()

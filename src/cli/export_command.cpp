@@ -2,7 +2,9 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
+#include "artifact/adapted_model.h"
 #include "cli/command.h"
 #include "cli/outputs.h"
 #include "model/gguf_export.h"
@@ -18,13 +20,14 @@ struct ExportCommand {
     std::string format;
     std::string dtype;
     std::filesystem::path output;
+    std::optional<std::filesystem::path> adapter;
 };
 
 void run_export(const ExportCommand& command) {
     const auto progress = command.common.progress();
     if (command.format == "gguf")  // a folder is checked where it is staged, before anything else is done
         require_outputs({.inputs = {command.model}, .outputs = {command.output}}, command.common.overwrite());
-    const auto model = open_model(command.model);
+    const auto model = open_model(command.model, command.adapter);
     const Overwrite overwrite = command.common.overwrite();
     if (command.format == "hf") {
         HfExportOptions options{.folder = command.output, .overwrite = overwrite};
@@ -49,6 +52,7 @@ void add_export_command(CLI::App& program, CommandResult&) {
     app->add_option("model", command->model, kModelHelp)->required();
     app->add_option("--format", command->format, "hf or gguf")->required()->check(CLI::IsMember({"hf", "gguf"}));
     app->add_option("--dtype", command->dtype, "hf: bf16 (default), f16, f32; gguf: stored (default), f16, bf16, f32");
+    app->add_option("--adapter", command->adapter, "PEFT folder that is merged into the weights");
     app->add_option("-o,--output", command->output, "Folder or file to write")->required();
     add_common_options(*app, command->common);
     app->callback([command] { run_export(*command); });

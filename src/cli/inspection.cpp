@@ -111,11 +111,15 @@ ordered_json inspect_statistics(const fs::path& path) {
 
 ordered_json inspect_gate_gradients(const fs::path& path) {
     const GateGradients gradients = load_gate_gradients(path);
-    return {{"kind", "gate_gradients"},         {"path", path.string()},
-            {"model", gradients.model_name},    {"layers", gradients.absolute_sums.size()},
-            {"heads", gradients.num_heads},     {"kv_heads", gradients.num_kv_heads},
-            {"examples", gradients.num_steps},  {"tokens", gradients.num_tokens},
-            {"mean_loss", gradients.mean_loss}, {"layer_scores", gradients.layer_scores()}};
+    ordered_json document{{"kind", "gate_gradients"},        {"path", path.string()},
+                          {"model", gradients.model_name},   {"layers", gradients.absolute_sums.size()},
+                          {"heads", gradients.num_heads},    {"kv_heads", gradients.num_kv_heads},
+                          {"examples", gradients.num_steps}, {"tokens", gradients.num_tokens},
+                          {"mean_loss", gradients.mean_loss}};
+    if (const auto& slice = gradients.slice)
+        document["slice"] = fmt::format("{} of {}", slice->part.index, slice->part.count);
+    document["layer_scores"] = gradients.layer_scores();
+    return document;
 }
 
 ordered_json inspect_json(const fs::path& path) {

@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
     add_run_command(program, result);
     add_tune_command(program, result);
     add_score_command(program, result);
+    add_merge_command(program, result);
     add_plan_command(program, result);
     add_compress_command(program, result);
     add_verify_command(program, result);

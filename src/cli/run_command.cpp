@@ -6,6 +6,7 @@
 #include "artifact/recipe.h"
 #include "artifact/report.h"
 #include "cli/command.h"
+#include "cli/fine_tune_options.h"
 #include "cli/held_out.h"
 #include "cli/outputs.h"
 #include "cli/plan_options.h"
@@ -32,6 +33,7 @@ struct RunCommand {
     ScoringArguments scoring;
     std::int32_t eval_chunks = 8;
     BackendChoice backend;
+    FineTuneArguments fine_tune;
     std::string prompt = "def is_prime(n):";
     fs::path folder;
 };
@@ -63,6 +65,10 @@ public:
 
 private:
     fs::path damages() const { return command_.folder / "damages.json"; }
+    /// Nothing where the weights stay as they are.
+    std::optional<fs::path> adapter() const {
+        return command_.fine_tune.resolve() ? std::optional(files_.adapter) : std::nullopt;
+    }
     fs::path recipe() const { return command_.folder / "recipe.json"; }
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path report() const { return command_.folder / "report.json"; }
@@ -90,6 +96,7 @@ private:
                      .model = model(),
                      .calibration = data_.calibration,
                      .files = files_,
+                     .fine_tune = &command_.fine_tune,
                      .backend = command_.backend},
                     chain_, *progress_);
     }
@@ -108,6 +115,7 @@ private:
         chain_.run("compress", {}, {output()}, [&] {
             output_sha256_ = compress({.model = model(),
                                        .output = output(),
+                                       .adapter = adapter(),
                                        .statistics = files_.statistics,
                                        .gram = command_.scoring.with_gram ? std::optional(files_.gram) : std::nullopt,
                                        .overwrite = true,
@@ -125,6 +133,7 @@ private:
                               .backend = command_.backend};
         if (!data_.held_out.empty()) {
             options.base = model();
+            options.base_adapter = adapter();
             options.data = data_.held_out;
         }
         // Never skipped: it reads the file as it is now.
@@ -178,6 +187,7 @@ void add_run_command(CLI::App& program, CommandResult& result) {
     app->add_option("model", command->arguments.options.model, kModelHelp)->required();
     app->add_option("-o,--output", command->folder, "Folder for everything that is made")->required();
     add_scoring_options(*app, command->scoring);
+    add_fine_tune_options(*app, command->fine_tune);
     app->add_option("--chunks", command->eval_chunks, "Chunks of held-out text to measure; 0: all")
         ->capture_default_str();
     app->add_option("-p,--prompt", command->prompt, "What the result is tried on")->capture_default_str();

@@ -5,6 +5,7 @@
 
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
+#include "cli/fine_tune_options.h"
 #include "cli/outputs.h"
 #include "plasticity/score.h"
 
@@ -15,16 +16,29 @@ struct ScoreCommand {
     CommonOptions common;
     ScoreOptions options;
     std::filesystem::path output;
+    FineTuneArguments fine_tune;
 };
+
+nlohmann::ordered_json summary(const ScoreCommand& command, const GateGradients& gradients) {
+    nlohmann::ordered_json document{{"output", command.output.string()},
+                                    {"examples", gradients.num_steps},
+                                    {"tokens", gradients.num_tokens},
+                                    {"mean_loss", gradients.mean_loss}};
+    if (gradients.fine_tune) document["fine_tune"] = fine_tune_json(*gradients.fine_tune);
+    if (command.options.save_adapter) document["adapter"] = command.options.save_adapter->string();
+    return document;
+}
 
 void run_score(ScoreCommand& command) {
     command.options.threads = command.common.threads;
     command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
+    command.options.fine_tune = command.fine_tune.resolve();
     CommandFiles files{
         .inputs = command.options.data,
         .outputs = {command.output, command.options.statistics.value_or(""), command.options.gram.value_or("")}};
     files.inputs.push_back(command.options.model);
+    if (command.options.adapter) files.inputs.push_back(*command.options.adapter);
     require_outputs(files, command.common.overwrite());
     if (command.options.checkpoint_every > 0) command.options.checkpoint = command.output.string() + ".checkpoint";
     const auto progress = command.common.progress();
@@ -33,10 +47,7 @@ void run_score(ScoreCommand& command) {
     if (command.options.checkpoint)
         std::filesystem::remove(*command.options.checkpoint);  // nothing is left to continue
     if (command.common.json)
-        print_json({{"output", command.output.string()},
-                    {"examples", gradients.num_steps},
-                    {"tokens", gradients.num_tokens},
-                    {"mean_loss", gradients.mean_loss}});
+        print_json(summary(command, gradients));
     else
         print_line(fmt::format("{}: {} layers × {} heads from {} examples ({} target tokens), mean loss {:.4f}",
                                command.output.string(), gradients.absolute_sums.size(), gradients.num_heads,
@@ -61,6 +72,8 @@ void add_score_command(CLI::App& program, CommandResult&) {
     app->add_option("--gram", command->options.gram,
                     "Also write Gram matrices (GGUF) of what every matrix reads, from the examples of "
                     "--curvature-every; for compress --gram. Large; without checkpoints");
+    app->add_option("--slice", command->options.slice,
+                    "i/n: score the i-th of n consecutive parts of the examples; plasticity merge adds all up");
     app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")
         ->check(CLI::NonNegativeNumber);
     app->add_option("--chunk", command->options.chunk, "Tokens an example of plain text holds")->capture_default_str();
@@ -72,6 +85,15 @@ void add_score_command(CLI::App& program, CommandResult&) {
     app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
         ->capture_default_str();
     add_backend_options(*app, command->options.backend);
+    add_fine_tune_options(*app, command->fine_tune);
+    CLI::Option* adapter = app->add_option("--adapter", command->options.adapter,
+                                           "PEFT folder: train on from this adapter, or without --epochs score with it")
+                               ->group("Fine-tuning");
+    for (const char* of_new : {"--rank", "--alpha", "--lora-targets"}) app->get_option(of_new)->excludes(adapter);
+    app->add_option("--save-adapter", command->options.save_adapter,
+                    "Folder to write the adapter to: for peft, and adapter.gguf for llama.cpp")
+        ->group("Fine-tuning");
+    app->get_option("--no-lora")->excludes(adapter);
     add_common_options(*app, command->common);
     app->callback([command] { run_score(*command); });
 }

@@ -10,6 +10,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+bool trains(const ScoringStage& stage) {
+    return stage.fine_tune != nullptr && stage.fine_tune->resolve().has_value();
+}
+
 void score_to_files(const ScoringStage& stage, Progress& progress) {
     const ScoringArguments& arguments = stage.arguments;
     const fs::path checkpoint = stage.files.scores.string() + ".checkpoint";
@@ -23,6 +27,10 @@ void score_to_files(const ScoringStage& stage, Progress& progress) {
                          .threads = stage.common.threads,
                          .backend = stage.backend,
                          .overwrite = true};
+    if (trains(stage)) {
+        options.fine_tune = stage.fine_tune->resolve();
+        options.save_adapter = stage.files.adapter;
+    }
     if (arguments.with_gram) {
         options.gram = stage.files.gram;
         options.curvature_every = 1;  // Gram matrices of thousands of channels need every token there is
@@ -52,16 +60,21 @@ void add_scoring_options(CLI::App& command, ScoringArguments& arguments) {
 }
 
 ScoringFiles::ScoringFiles(const fs::path& folder)
-    : scores(folder / "gate_gradients.json"), statistics(folder / "stats.gguf"), gram(folder / "gram.gguf") {}
+    : scores(folder / "gate_gradients.json"),
+      statistics(folder / "stats.gguf"),
+      gram(folder / "gram.gguf"),
+      adapter(folder / "adapter") {}
 
 void run_scoring(const ScoringStage& stage, StageChain& chain, Progress& progress) {
     const ScoringArguments& arguments = stage.arguments;
     const std::vector<std::string> inputs{
         identity_of_files({stage.model}), identity_of_files(stage.calibration),
         fmt::format("{} {} {} {}{}", arguments.tokens, arguments.chunk, arguments.precision, stage.common.seed,
-                    arguments.with_gram ? " gram" : "")};
+                    arguments.with_gram ? " gram" : ""),
+        trains(stage) ? stage.fine_tune->text() : ""};
     std::vector<fs::path> outputs{stage.files.scores, stage.files.statistics};
     if (arguments.with_gram) outputs.push_back(stage.files.gram);
+    if (trains(stage)) outputs.push_back(stage.files.adapter);
     chain.run("score", inputs, outputs, [&] { score_to_files(stage, progress); });
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/fine_tune_options.h"
 #include "cli/stage_chain.h"
 #include "plasticity/backend_choice.h"
 
@@ -29,7 +30,7 @@ void add_scoring_options(CLI::App& command, ScoringArguments& arguments);
 struct ScoringFiles {
     explicit ScoringFiles(const std::filesystem::path& folder);
 
-    std::filesystem::path scores, statistics, gram;
+    std::filesystem::path scores, statistics, gram, adapter;
 };
 
 struct ScoringStage {
@@ -38,6 +39,7 @@ struct ScoringStage {
     std::filesystem::path model;
     std::vector<std::filesystem::path> calibration;  ///< of the data, what is scored
     ScoringFiles files;
+    const FineTuneArguments* fine_tune = nullptr;  ///< nullptr: nothing is trained
     BackendChoice backend;
 };
 

@@ -42,6 +42,9 @@ void add_verify_command(CLI::App& program, CommandResult& result) {
     app->add_option("model", options.model, "GGUF to verify")->required();
     CLI::Option* base = app->add_option("--base", options.base, "The model it was made from: adds KL divergence");
     CLI::Option* data = app->add_option("--data", options.data, "Held-out text to measure on");
+    app->add_option("--base-adapter", options.base_adapter,
+                    "PEFT folder that compress --adapter merged into that model")
+        ->needs(base);
     base->needs(data);
     data->needs(base);
     app->add_option("--device", options.device, "Budget to hold it against; default: the recipe's");

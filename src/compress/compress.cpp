@@ -7,8 +7,10 @@
 #include <numeric>
 #include <utility>
 
+#include "artifact/adapted_model.h"
 #include "artifact/gram.h"
 #include "artifact/output_layout.h"
+#include "artifact/peft_folder.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
 #include "compress/feedback_summary.h"
@@ -18,6 +20,7 @@
 #include "compress/tensor_encoder.h"
 #include "compress/write_tiles.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "core/parallel.h"
 #include "core/progress.h"
 #include "core/units.h"
@@ -123,12 +126,14 @@ std::string write_output(const TileWork& work, const CompressOptions& options, P
 
 CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress) {
     const auto started = std::chrono::steady_clock::now();
-    const auto model = open_model(options.model);
+    const auto model = open_model(options.model, options.adapter);
     require_target_may_be_written(options, *model);
     const auto statistics = load_optional_statistics(options, *model);
     if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
     OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     note_padding(layout, recipe, progress);
+    if (options.adapter)
+        progress.note(fmt::format("the adapter in {} is merged into the weights", options.adapter->string()));
     if (statistics) note_coverage(layout, *statistics, progress);
     const auto gram = open_optional_gram(options, recipe);
     if (recipe.counts_on_feedback && !gram)
@@ -148,6 +153,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
         const int threads = options.threads > 0 ? options.threads : default_thread_count();
         sources = hash_sources(*model, threads, progress);
         state_sources(layout, digests_of(sources));
+        if (options.adapter)
+            sources.push_back({std::string(kPeftWeights), sha256_of_file(*options.adapter / kPeftWeights)});
         digest = write_output({*model, layout, encoders, gram ? &*gram : nullptr, static_cast<std::size_t>(threads)},
                               options, progress);
     }

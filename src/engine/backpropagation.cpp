@@ -15,7 +15,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::size_t kMaxNodes = 384;
+constexpr std::size_t kMaxNodes = 768;
 
 struct SequenceInputs {
     ggml_tensor* positions;
@@ -77,6 +77,19 @@ Offload plan_offload(const Model& model, const Backend& backend, const Backpropa
     return offload_to_device(sizes, backend, options.backend, progress);
 }
 
+void keep_lora(GraphWorkspace& graph, std::span<const LoraMatrix> adapters, const LayerGradients& gradients) {
+    for (const LoraMatrix& matrix : adapters)
+        for (ggml_tensor* read : {gradients.lora.of(matrix.id.role).a, gradients.lora.of(matrix.id.role).b})
+            graph.keep(read);
+}
+
+void add_scaled(std::vector<float>& sums, const ggml_tensor* tensor, double weight) {
+    std::vector<float> values(sums.size());
+    fetch<float>(tensor, values);
+    for (std::size_t i = 0; i < sums.size(); ++i)
+        sums[i] = static_cast<float>(double{sums[i]} + weight * double{values[i]});
+}
+
 }  // namespace
 
 template <typename Rows>
@@ -98,8 +111,10 @@ Backpropagation::Backpropagation(const Model& model, const BackpropagationOption
       back_graph_(backend_),
       inputs_(static_cast<std::size_t>(model.architecture().n_layer()) + 1) {}
 
-ExampleGradients Backpropagation::run(const Example& example, const ActivationObserver& observer) {
+ExampleGradients Backpropagation::run(const Example& example, const ActivationObserver& observer,
+                                      const LoraTraining* training) {
     require_usable(example);
+    dropout_ = training != nullptr ? training->dropout : LoraDropout{};
     embed(example);
     const int n_layer = architecture().n_layer();
     for (int layer = 0; layer < n_layer; ++layer) forward_layer(layer, nullptr, observer);
@@ -108,14 +123,23 @@ ExampleGradients Backpropagation::run(const Example& example, const ActivationOb
     result.loss = loss_and_gradient(example, true, observer);
     result.gates.resize(static_cast<std::size_t>(n_layer));
     for (int layer = n_layer - 1; layer >= 0; --layer)
-        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer, nullptr);
+        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer, nullptr, training);
     return result;
 }
 
 double Backpropagation::loss(const Example& example, const Gates& gates) {
+    return forward_loss(example, &gates);
+}
+
+double Backpropagation::loss(const Example& example) {
+    return forward_loss(example, nullptr);
+}
+
+double Backpropagation::forward_loss(const Example& example, const Gates* gates) {
     require_usable(example);
+    dropout_ = {};
     embed(example);
-    for (int layer = 0; layer < architecture().n_layer(); ++layer) forward_layer(layer, &gates, {});
+    for (int layer = 0; layer < architecture().n_layer(); ++layer) forward_layer(layer, gates, {});
     return loss_and_gradient(example, false, {});
 }
 
@@ -155,7 +179,9 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     const auto index = static_cast<std::size_t>(layer);
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors(), true};
+    const LoraInputs lora(graph_, adapter_, layer, n_tokens_, dropout_);
+    const GraphScope scope{graph_.context(),        architecture(), sequence.positions,
+                           weights_.rope_factors(), true,           lora.nodes()};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
@@ -171,6 +197,7 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     graph_.prepare();
     fill_sequence(sequence, n_tokens_, window_of(weights));
     fill<float>(x, inputs_[index]);
+    lora.fill(backend_.threads());
     if (factors != nullptr) fill<float>(factors, (*gates)[index]);
     graph_.run();
     inputs_[index + 1].resize(inputs_[index].size());
@@ -265,14 +292,18 @@ void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_t
 }
 
 /// @returns ∂L/∂gate of every head. @param observer  nullptr: none
-std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureObserver* observer) {
+/// @param training  nullptr: adapters get no gradients
+std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureObserver* observer,
+                                                    const LoraTraining* training) {
     throw_if_interrupted();
     rescale_gradient();
     const LayerWeights& weights = weights_.layer(layer);
     const auto index = static_cast<std::size_t>(layer);
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const GraphScope scope{graph_.context(), architecture(), sequence.positions, weights_.rope_factors(), true};
+    const LoraInputs lora(graph_, adapter_, layer, n_tokens_, dropout_);
+    const GraphScope scope{graph_.context(),        architecture(), sequence.positions,
+                           weights_.rope_factors(), true,           lora.nodes()};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
     const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, nullptr);
@@ -280,15 +311,29 @@ std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureOb
     const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
     if (observer != nullptr) keep_curvature(graph_, forward, gradients);
+    if (training != nullptr) keep_lora(graph_, adapter_->of_layer(layer), gradients);
     graph_.keep(gradients.input);
     graph_.prepare();
     fill_sequence(sequence, n_tokens_, window_of(weights));
     fill<float>(x, inputs_[index]);
     fill<float>(above, gradient_);
+    lora.fill(backend_.threads());
     graph_.run();
+    if (training != nullptr) add_lora_gradients(layer, gradients, *training);
     if (observer != nullptr) show_layer_curvature(layer, forward, gradients, *observer);
     fetch<float>(gradients.input, gradient_);
     return gate_slopes(weights, forward, gradients);
+}
+
+void Backpropagation::add_lora_gradients(int layer, const LayerGradients& gradients,
+                                         const LoraTraining& training) const {
+    const double weight = training.weight * gradient_scale_;
+    for (const LoraMatrix& matrix : adapter_->of_layer(layer)) {
+        const LoraBack& back = gradients.lora.of(matrix.id.role);
+        LoraGradient& sum = training.gradients[static_cast<std::size_t>(&matrix - adapter_->matrices.data())];
+        add_scaled(sum.a, back.a, weight);
+        add_scaled(sum.b, back.b, weight);
+    }
 }
 
 /// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.

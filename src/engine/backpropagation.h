@@ -9,6 +9,8 @@
 #include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/curvature.h"
+#include "engine/lora_graph.h"
+#include "engine/lora_training.h"
 #include "engine/weights.h"
 #include "model/model.h"
 
@@ -51,8 +53,14 @@ public:
     /// Loads the weights. @throws Error (kMalformed, kIo), Interrupted
     Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress);
 
+    /// From now on the network is the one with this adapter, whose values the caller may change between two calls.
+    /// @param adapter  must outlive its use; nullptr: none
+    void use_adapter(const LoraAdapter* adapter) { adapter_ = adapter; }
+
+    /// @param training  takes the adapter's gradients, too; nullptr: nobody does
     /// @throws Error (kMalformed when an example has no targets or ids outside the vocabulary), Interrupted
-    ExampleGradients run(const Example& example, const ActivationObserver& observer);
+    ExampleGradients run(const Example& example, const ActivationObserver& observer,
+                         const LoraTraining* training = nullptr);
 
     /// Backpropagates once more from labels drawn from the model's own distribution in place of the example's targets.
     /// Starts from what the last run() left, and takes about its time. Deterministic in seed and example.
@@ -63,6 +71,8 @@ public:
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
     /// @param gates  [layer][query head]
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
+    /// The loss alone, without dropout: forward only.
+    double loss(const Example& example);
 
     const Architecture& architecture() const { return weights_.architecture(); }
     const std::string& backend_label() const { return backend_.label(); }
@@ -79,6 +89,7 @@ private:
     void require_usable(const Example& example) const;
     std::int64_t window_of(const LayerWeights& layer) const;
     void embed(const Example& example);
+    double forward_loss(const Example& example, const Gates* gates);
     void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
     double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
     Prediction predict(std::int64_t first, std::int64_t n, bool keep_hidden);
@@ -88,7 +99,8 @@ private:
     void backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient);
     template <typename Rows>
     auto rows_of(Rows& values, std::int64_t first, std::int64_t n) const;
-    std::vector<double> backward_layer(int layer, const CurvatureObserver* observer);
+    std::vector<double> backward_layer(int layer, const CurvatureObserver* observer, const LoraTraining* training);
+    void add_lora_gradients(int layer, const LayerGradients& gradients, const LoraTraining& training) const;
     std::vector<double> gate_slopes(const LayerWeights& weights, const LayerForward& forward,
                                     const LayerGradients& gradients) const;
     void draw_labels(Example& drawn, std::int64_t first, std::uint64_t seed, std::span<float> probabilities) const;
@@ -115,6 +127,8 @@ private:
         inputs_;                   ///< [layer + 1][tokens · n_embd]: what enters each block, and the last norm
     std::vector<float> gradient_;  ///< [tokens · n_embd]: ∂L/∂(what enters the block above) ÷ gradient_scale_
     double gradient_scale_ = 1;
+    const LoraAdapter* adapter_ = nullptr;
+    LoraDropout dropout_{};  ///< of the last run(), so that curvature() goes through the same network
 };
 
 }  // namespace plasticity

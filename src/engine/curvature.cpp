@@ -4,6 +4,7 @@
 #include <array>
 #include <numeric>
 
+#include "core/counter_random.h"
 #include "core/interrupt.h"
 #include "engine/backpropagation.h"
 #include "engine/layer_backward.h"
@@ -41,13 +42,6 @@ struct Sums {
 };
 
 }  // namespace
-
-double uniform_at(std::uint64_t seed, std::uint64_t index) {
-    std::uint64_t z = seed + (index + 1) * 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return static_cast<double>((z ^ (z >> 31)) >> 11) * 0x1p-53;
-}
 
 std::int32_t draw_label(std::span<const float> probabilities, double uniform) {
     double total = 0;
@@ -87,7 +81,8 @@ void Backpropagation::curvature(const Example& example, std::uint64_t seed, cons
     observer.matrix({.matrix = output_matrix(), .rows = output.rows, .columns = output.columns});
     gradient_scale_ = 1;
     for (int layer = architecture().n_layer() - 1; layer >= 0; --layer)
-        observer.gates({.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = backward_layer(layer, &observer)});
+        observer.gates(
+            {.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = backward_layer(layer, &observer, nullptr)});
     show_lookup_curvature(example, observer);
 }
 

@@ -45,9 +45,6 @@ struct CurvatureObserver {
     std::function<void(const WeighedInputs&)> inputs;  ///< may be empty; the output matrix' come in several parts
 };
 
-/// A number in [0, 1) that depends on nothing but its arguments (SplitMix64: Steele, Lea & Flood 2014).
-double uniform_at(std::uint64_t seed, std::uint64_t index);
-
 /// The first id at which the cumulated probabilities exceed `uniform` times their sum.
 /// @param probabilities  ≥ 0, not all zero
 std::int32_t draw_label(std::span<const float> probabilities, double uniform);

@@ -2,6 +2,7 @@
 
 #include <ggml.h>
 
+#include "engine/lora_graph.h"
 #include "engine/weights.h"
 #include "model/architecture.h"
 
@@ -22,9 +23,10 @@ namespace plasticity {
 struct GraphScope {
     ggml_context* context;
     const Architecture& architecture;
-    ggml_tensor* positions;     ///< I32 {tokens}
-    ggml_tensor* rope_factors;  ///< F32 {n_rot / 2}, or nullptr
-    bool exact = false;         ///< GELU in F32; ggml's own kernel looks it up in a table of F16
+    ggml_tensor* positions;           ///< I32 {tokens}
+    ggml_tensor* rope_factors;        ///< F32 {n_rot / 2}, or nullptr
+    bool exact = false;               ///< GELU in F32; ggml's own kernel looks it up in a table of F16
+    const LayerLora* lora = nullptr;  ///< adapters of the block that is built; nullptr: none
 };
 
 /// matrix · x, summed in F32 whatever the device: some sum F16 products in F16 by themselves.

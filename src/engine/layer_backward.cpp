@@ -26,6 +26,29 @@ ggml_tensor* addition_back(const GraphScope& scope, ggml_tensor* gradient, ggml_
     return post_norm != nullptr ? rms_norm_back(scope, gradient, post_norm, projected) : gradient;
 }
 
+/// From the gradient of what a matrix and its adapter write to that of what they read.
+class ProjectionBack {
+public:
+    ProjectionBack(const GraphScope& scope, const TransposedLayer& transposed, LayerLoraBack& gradients)
+        : scope_(scope), transposed_(transposed), gradients_(gradients) {}
+
+    const GraphScope& scope() const { return scope_; }
+    const TransposedLayer& transposed() const { return transposed_; }
+
+    ggml_tensor* input(TensorRole role, ggml_tensor* transposed, ggml_tensor* x, ggml_tensor* gradient) {
+        ggml_tensor* through = build_product(scope_.context, transposed, gradient);
+        if (scope_.lora == nullptr || scope_.lora->of(role).a == nullptr) return through;
+        const LoraBack back = build_lora_back(scope_.context, scope_.lora->of(role), x, gradient);
+        gradients_.of(role) = back;
+        return ggml_add(scope_.context, through, back.input);
+    }
+
+private:
+    const GraphScope& scope_;
+    const TransposedLayer& transposed_;
+    LayerLoraBack& gradients_;
+};
+
 struct GatedGradients {
     ggml_tensor *gate, *up;
 };
@@ -45,15 +68,17 @@ struct FeedForwardGradients {
     ggml_tensor* input;      ///< {n_embd, tokens}
 };
 
-FeedForwardGradients feed_forward_back(const GraphScope& scope, const LayerWeights& layer,
-                                       const TransposedLayer& transposed, const LayerForward& forward,
+FeedForwardGradients feed_forward_back(ProjectionBack& back, const LayerWeights& layer, const LayerForward& forward,
                                        ggml_tensor* gradient) {
+    using R = TensorRole;
+    const GraphScope& scope = back.scope();
+    const TransposedLayer& transposed = back.transposed();
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
     ggml_tensor* projected = addition_back(scope, gradient, layer.feed_forward_post_norm, f.projected);
-    const auto [gate, up] = activation_back(scope, f, build_product(context, transposed.down, projected));
-    ggml_tensor* normed =
-        ggml_add(context, build_product(context, transposed.gate, gate), build_product(context, transposed.up, up));
+    const auto [gate, up] = activation_back(scope, f, back.input(R::kDown, transposed.down, f.activated, projected));
+    ggml_tensor* normed = ggml_add(context, back.input(R::kGate, transposed.gate, f.normed, gate),
+                                   back.input(R::kUp, transposed.up, f.normed, up));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended);
     return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
@@ -129,8 +154,10 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
                                     const TransposedLayer& transposed, const LayerForward& forward,
                                     ggml_tensor* gradient) {
     ggml_context* context = scope.context;
-    const FeedForwardGradients f = feed_forward_back(scope, layer, transposed, forward, gradient);
+    using R = TensorRole;
     LayerGradients result{};
+    ProjectionBack back(scope, transposed, result.lora);
+    const FeedForwardGradients f = feed_forward_back(back, layer, forward, gradient);
     result.gate = f.gate;
     result.up = f.up;
     result.down = f.down;
@@ -138,15 +165,16 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
     if (layer.geometry.n_head == 0) return result;
 
     result.attention_output = addition_back(scope, f.input, layer.attention_post_norm, forward.projected);
-    result.heads = build_product(context, transposed.attention_output, result.attention_output);
+    result.heads = back.input(R::kAttentionOutput, transposed.attention_output, forward.heads, result.attention_output);
     const AttentionGradients g = attention_back(scope, layer, forward, result.heads);
     const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
     result.query = flat(g.query);
     result.key = flat(g.key);
     result.value = flat(g.value);
-    ggml_tensor* normed = ggml_add(context, build_product(context, transposed.query, result.query),
-                                   build_product(context, transposed.key, result.key));
-    normed = ggml_add(context, normed, build_product(context, transposed.value, result.value));
+    ggml_tensor* read = forward.projections.normed;
+    ggml_tensor* normed = ggml_add(context, back.input(R::kQuery, transposed.query, read, result.query),
+                                   back.input(R::kKey, transposed.key, read, result.key));
+    normed = ggml_add(context, normed, back.input(R::kValue, transposed.value, read, result.value));
     ggml_tensor* input = rms_norm_back(scope, normed, layer.attention_norm, forward.input);
     result.input = ggml_add(context, input, f.input);
     return result;

@@ -30,10 +30,11 @@ struct LayerGradients {
     ggml_tensor* attention_output;
     ggml_tensor *gate, *up, *down;
     ggml_tensor* input;  ///< {n_embd, tokens}
+    LayerLoraBack lora;  ///< of the scope's adapters
 };
 
-/// Backpropagation through build_layer_forward's block with gates of 1. The weights are frozen: only activations get
-/// gradients, every one by a matrix product against a transposed weight.
+/// Backpropagation through build_layer_forward's block with gates of 1. The weights are frozen: only activations and
+/// adapters get gradients, every one by a matrix product against a transposed weight.
 /// @param gradient  ∂L/∂output, {n_embd, tokens}
 LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer,
                                     const TransposedLayer& transposed, const LayerForward& forward,

@@ -46,6 +46,7 @@ void add_example(GateGradients& gradients, const Example& example, const Example
             gradients.signed_sums[layer][head] += g;
             double& average = gradients.moving_averages[layer][head];
             average = is_first ? std::fabs(g) : average + kMovingAverageWeight * (std::fabs(g) - average);
+            if (is_first && gradients.slice) gradients.slice->first_gradients[layer][head] = std::fabs(g);
         }
     }
     gradients.num_steps += 1;

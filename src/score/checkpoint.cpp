@@ -18,6 +18,8 @@ namespace {
 /// Every sum by a name, in one order; counts are doubles too, exact up to 2⁵³.
 using Sums = std::map<std::string, std::vector<double>>;
 
+constexpr std::string_view kFurther = "further.";
+
 std::string gate_name(std::size_t layer, std::string_view what) {
     return fmt::format("gates.{}.{}", layer, what);
 }
@@ -26,14 +28,16 @@ void add(Sums& sums, const std::string& name, const std::vector<double>& values)
     if (!values.empty()) sums[name] = values;  // GGUF has no tensors without elements
 }
 
-Sums collect(const GateGradients& gradients, const Statistics& statistics) {
+Sums collect(const GateGradients& gradients, const Statistics& statistics, const Sums& further) {
     Sums sums;
+    for (const auto& [name, values] : further) add(sums, std::string(kFurther) + name, values);
     sums["run"] = {static_cast<double>(gradients.num_steps), static_cast<double>(gradients.num_tokens),
                    gradients.mean_loss, static_cast<double>(statistics.chunk_count)};
     for (std::size_t layer = 0; layer < gradients.absolute_sums.size(); ++layer) {
         add(sums, gate_name(layer, "absolute"), gradients.absolute_sums[layer]);
         add(sums, gate_name(layer, "signed"), gradients.signed_sums[layer]);
         add(sums, gate_name(layer, "average"), gradients.moving_averages[layer]);
+        if (gradients.slice) add(sums, gate_name(layer, "first"), gradients.slice->first_gradients[layer]);
     }
     for (const auto& [name, channels] : statistics.matrices) {
         add(sums, name + ".x2", channels.sum_of_squares);
@@ -83,7 +87,7 @@ const std::vector<double>& require(const Sums& sums, const std::string& name, st
 }
 
 /// The inverse of collect(), of sums whose digest holds. @throws Error (kMalformed)
-void restore(const Sums& sums, GateGradients& gradients, Statistics& statistics) {
+void restore(const Sums& sums, GateGradients& gradients, Statistics& statistics, Sums& further) {
     const std::vector<double>& run = require(sums, "run", 4);
     gradients.num_steps = static_cast<std::int64_t>(run.at(0));
     gradients.num_tokens = static_cast<std::int64_t>(run.at(1));
@@ -95,9 +99,14 @@ void restore(const Sums& sums, GateGradients& gradients, Statistics& statistics)
         gradients.absolute_sums[layer] = require(sums, gate_name(layer, "absolute"), n_heads);
         gradients.signed_sums[layer] = require(sums, gate_name(layer, "signed"), n_heads);
         gradients.moving_averages[layer] = require(sums, gate_name(layer, "average"), n_heads);
+        if (gradients.slice)
+            gradients.slice->first_gradients[layer] = require(sums, gate_name(layer, "first"), n_heads);
     }
     for (const auto& [name, values] : sums)
-        if (name != "run" && !name.starts_with("gates.")) restore_statistic(name, values, statistics);
+        if (name.starts_with(kFurther))
+            further[name.substr(kFurther.size())] = values;
+        else if (name != "run" && !name.starts_with("gates."))
+            restore_statistic(name, values, statistics);
 }
 
 GgufLayout lay_out(const Sums& sums, const std::string& key) {
@@ -134,23 +143,25 @@ std::optional<Sums> read_sums(const std::filesystem::path& path, const std::stri
 
 }  // namespace
 
-bool Checkpoint::load(GateGradients& gradients, Statistics& statistics) const {
+bool Checkpoint::load(GateGradients& gradients, Statistics& statistics, Further& further) const {
     const std::optional<Sums> sums = read_sums(path_, key_);
     if (!sums) return false;
     GateGradients restored_gradients = gradients;
     Statistics restored_statistics = statistics;
+    Further restored_further;
     try {
-        restore(*sums, restored_gradients, restored_statistics);
+        restore(*sums, restored_gradients, restored_statistics, restored_further);
     } catch (const Error&) {
         return false;
     }
     gradients = std::move(restored_gradients);
     statistics = std::move(restored_statistics);
+    further = std::move(restored_further);
     return true;
 }
 
-void Checkpoint::save(const GateGradients& gradients, const Statistics& statistics) const {
-    const Sums sums = collect(gradients, statistics);
+void Checkpoint::save(const GateGradients& gradients, const Statistics& statistics, const Further& further) const {
+    const Sums sums = collect(gradients, statistics, further);
     GgufWriter file(path_, lay_out(sums, key_), Overwrite::kReplace);
     for (const auto& [name, values] : sums) file.write(name, std::as_bytes(std::span(values)));
     file.finish();

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
+#include <vector>
 
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
@@ -16,11 +18,14 @@ public:
     /// @param key  names everything that the sums depend on
     Checkpoint(std::filesystem::path path, std::string key) : path_(std::move(path)), key_(std::move(key)) {}
 
+    /// What else a run depends on, by names of its own: FineTune::state().
+    using Further = std::map<std::string, std::vector<double>>;
+
     /// @param gradients  with rows of the right lengths (empty_gate_gradients)
-    /// @returns whether there was something to continue; otherwise both are as they were
-    bool load(GateGradients& gradients, Statistics& statistics) const;
+    /// @returns whether there was something to continue; otherwise all are as they were
+    bool load(GateGradients& gradients, Statistics& statistics, Further& further) const;
     /// @throws Error (kIo)
-    void save(const GateGradients& gradients, const Statistics& statistics) const;
+    void save(const GateGradients& gradients, const Statistics& statistics, const Further& further) const;
 
 private:
     std::filesystem::path path_;

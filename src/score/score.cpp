@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "artifact/gate_gradients.h"
+#include "artifact/lora_rows.h"
+#include "artifact/peft_folder.h"
 #include "artifact/statistics.h"
 #include "core/error.h"
 #include "core/progress.h"
@@ -20,22 +23,17 @@
 #include "score/accumulate.h"
 #include "score/checkpoint.h"
 #include "score/curvature_collector.h"
+#include "score/example_order.h"
 #include "score/examples.h"
+#include "score/fine_tune.h"
 #include "score/gram_collector.h"
+#include "score/initial_adapter.h"
+#include "score/option_checks.h"
 #include "score/provenance.h"
+#include "score/scoring_pass.h"
 
 namespace plasticity {
 namespace {
-
-/// F16 keeps three more bits of every weight than BF16 does, and is as exact as the bases that models are published in.
-constexpr WeightPrecision kAutomaticPrecision = WeightPrecision::kF16;
-
-WeightPrecision resolve_precision(const std::string& name) {
-    const WeightPrecision precision = name == "auto" ? kAutomaticPrecision : parse_weight_precision(name);
-    if (precision == WeightPrecision::kStored)
-        throw Error(ErrorKind::kUsage, "score: --precision stored; expected f32, f16, bf16 or auto");
-    return precision;
-}
 
 ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const ScoreOptions& options,
                            WeightPrecision precision) {
@@ -49,26 +47,29 @@ ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const
     };
 }
 
+std::string training_key(const ScoreOptions& options, const ScoreProvenance& made_from) {
+    std::string key = "\nadapter " + made_from.adapter_sha256;
+    if (const auto& o = options.fine_tune)
+        key += fmt::format(" epochs {} lr {} warmup {} decay {} dropout {} batch {} holdout {} shuffle {}", o->epochs,
+                           o->learning_rate, o->warmup, o->weight_decay, o->dropout, o->batch, o->holdout_every,
+                           o->shuffle);
+    return key;
+}
+
 /// Everything that the sums depend on, but for the examples that they are over.
 /// @param backend  what they are computed on
 std::string checkpoint_key(const ScoreOptions& options, const ScoreProvenance& made_from, std::string_view backend) {
-    return fmt::format("score {} {} {} {} {} {}\n{} {} {}\n{} {}", made_from.model_sha256, made_from.tokenizer_sha256,
-                       made_from.data_sha256, made_from.chunk, made_from.precision, made_from.program_version,
-                       options.statistics.has_value(), options.curvature_every, options.seed, program_identity(),
-                       backend);
+    return fmt::format("score {} {} {} {} {} {}\n{} {} {}\n{}\n{} {}", made_from.model_sha256,
+                       made_from.tokenizer_sha256, made_from.data_sha256, made_from.chunk, made_from.precision,
+                       made_from.program_version, options.statistics.has_value(), options.curvature_every, options.seed,
+                       options.slice, program_identity(), backend) +
+           training_key(options, made_from);
 }
 
-/// @returns the checkpoint to keep, after continuing from it where that was asked for
-std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend,
-                                          GateGradients& gradients, Statistics& statistics, Progress& progress) {
-    if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
-    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, gradients.provenance, backend));
-    if (!options.resume) return checkpoint;
-    if (checkpoint.load(gradients, statistics))
-        progress.note(fmt::format("continues after {} examples", gradients.num_steps));
-    else if (std::filesystem::exists(*options.checkpoint))
-        progress.note(fmt::format("begins anew: {} is of another run", options.checkpoint->string()));
-    return checkpoint;
+ActivationObserver activation_sums(Statistics& statistics) {
+    return [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
+        add_activations(statistics, matrices, rows, channels);
+    };
 }
 
 BackpropagationOptions engine_options(const ScoreOptions& options, WeightPrecision precision, const ExampleSet& set) {
@@ -85,44 +86,48 @@ Statistics empty_statistics(const ScoreOptions& options) {
     return statistics;
 }
 
-/// Of the examples that are left; a checkpoint of these very examples never counts more of them.
-std::size_t first_example(const GateGradients& gradients, const ExampleSet& set) {
-    return std::min(static_cast<std::size_t>(gradients.num_steps), set.examples.size());
+/// Which examples are scored. @throws Error (kUsage) where there are too few for every slice to have one
+ScoreSlice slice_of(const ScoreOptions& options, const ExampleSet& set) {
+    ScoreSlice slice = options.slice.empty() ? ScoreSlice{} : parse_score_slice(options.slice);
+    slice.n_examples = std::ssize(set.examples);
+    if (slice.n_examples < slice.count)
+        throw Error(ErrorKind::kUsage, fmt::format("score: {} examples in {} slices; expected at least one in each",
+                                                   slice.n_examples, slice.count));
+    return slice;
 }
 
-void require_gram_possible(const ScoreOptions& options) {
-    if (!options.gram) return;
-    if (options.curvature_every == 0)
-        throw Error(ErrorKind::kUsage,
-                    "score: Gram matrices without curvature; expected --curvature-every of at least 1: tokens are "
-                    "weighed by the gradients that it draws");
-    if (options.resume)
-        throw Error(ErrorKind::kUsage,
-                    "score: --resume with --gram; Gram matrices are too large to be kept in "
-                    "checkpoints. Leave one of the two out");
+/// Says in the results that they are of a slice, so that they can be merged.
+void mark_slice(const ScoreOptions& options, const ScoreSlice& slice, GateGradients& gradients,
+                Statistics& statistics) {
+    if (options.slice.empty()) return;
+    gradients.slice = GateSlice{.part = slice, .first_gradients = gradients.absolute_sums};
+    statistics.origin = StatisticsOrigin{.provenance = gradients.provenance,
+                                         .slice = slice,
+                                         .curvature_every = options.curvature_every,
+                                         .seed = options.seed};
 }
 
 /// Tokens of the examples that labels are drawn for.
-std::int64_t n_curvature_tokens(const ExampleSet& set, std::int32_t every) {
+std::int64_t n_curvature_tokens(const ExampleSet& set, const ExampleOrder& order, std::int32_t every) {
     std::int64_t n = 0;
-    for (std::size_t i = 0; i < set.examples.size(); i += static_cast<std::size_t>(every))
-        n += std::ssize(set.examples[i].tokens);
+    for (std::size_t visit = order.first_observed; visit < order.visits.size(); ++visit)
+        if (const std::size_t index = order.visits[visit]; index % static_cast<std::size_t>(every) == 0)
+            n += std::ssize(set.examples[index].tokens);
     return n;
 }
 
 /// Nothing where no Gram matrices are asked for. Says how large the file will be, and fails now if it cannot be.
 std::optional<GramCollector> make_gram_collector(const ScoreOptions& options, const Architecture& architecture,
-                                                 const ExampleSet& set, const GateGradients& gradients,
+                                                 std::int64_t n_tokens, const std::string& model_sha256,
                                                  Progress& progress) {
     if (!options.gram) return std::nullopt;
     GramHeader header{.inputs = gram_inputs(architecture, progress),
                       .weighting = "gradient",
                       .datasets = empty_statistics(options).datasets,
-                      .model_sha256 = gradients.provenance.model_sha256};
+                      .model_sha256 = model_sha256};
     const GramCollectorOptions how{.target = *options.gram,
                                    .overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
                                    .threads = options.threads};
-    const std::int64_t n_tokens = n_curvature_tokens(set, options.curvature_every);
     const std::uint64_t on_disk = GramCollector::disk_bytes(header, n_tokens, how.buffer_bytes);
     progress.note(fmt::format("Gram matrices of {} inputs over {} tokens: {}, {} on disk while they are summed",
                               header.inputs.size(), n_tokens, format_bytes(gram_file_bytes(header)),
@@ -131,51 +136,111 @@ std::optional<GramCollector> make_gram_collector(const ScoreOptions& options, co
     return std::optional<GramCollector>(std::in_place, std::move(header), how);
 }
 
+/// Nothing where no adapter is asked for.
+std::optional<LoraAdapter> starting_adapter(const ScoreOptions& options, const Architecture& architecture) {
+    if (options.adapter) return load_peft_folder(*options.adapter, architecture);
+    if (options.fine_tune)
+        return initial_adapter(architecture, *options.fine_tune, seed_of(RandomUse::kAdapter, options.seed));
+    return std::nullopt;
+}
+
+/// The same for every form of the model: of the rows as Hugging Face orders them.
+std::string adapter_sha256(const LoraAdapter& adapter, const Architecture& architecture) {
+    return in_rope_layout(adapter, architecture, architecture.rope_layout, RopeLayout::kNeox).sha256();
+}
+
+bool trains(const ScoreOptions& options) {
+    return options.fine_tune && options.fine_tune->epochs > 0;
+}
+
+ExampleOrder order_of_examples(const ScoreOptions& options, const ScoreSlice& slice, const ExampleSet& set) {
+    return trains(options)
+               ? training_order(set.examples.size(), *options.fine_tune, seed_of(RandomUse::kShuffle, options.seed))
+               : plain_order(slice);
+}
+
+/// Sums so far, and what they are part of.
+struct Results {
+    GateGradients gradients;
+    Statistics statistics;
+    std::optional<FineTune> training;
+};
+
+/// @returns the checkpoint to keep, after continuing from it where that was asked for
+std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend, Results& results,
+                                          Progress& progress) {
+    if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
+    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, results.gradients.provenance, backend));
+    if (!options.resume) return checkpoint;
+    GateGradients gradients = results.gradients;
+    Statistics statistics = results.statistics;
+    Checkpoint::Further further;
+    if (checkpoint.load(gradients, statistics, further) && (!results.training || results.training->restore(further))) {
+        results.gradients = std::move(gradients);
+        results.statistics = std::move(statistics);
+        progress.note(fmt::format("continues after {} examples", results.gradients.num_steps));
+    } else if (std::filesystem::exists(*options.checkpoint)) {
+        progress.note(fmt::format("begins anew: {} is of another run", options.checkpoint->string()));
+    }
+    return checkpoint;
+}
+
+void save_results(const ScoreOptions& options, const Architecture& architecture, const Results& results,
+                  const std::optional<LoraAdapter>& adapter) {
+    const Overwrite overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse;
+    if (options.statistics) save_statistics(results.statistics, *options.statistics, overwrite);
+    if (options.save_adapter) save_peft_folder(*adapter, architecture, *options.save_adapter, overwrite);
+}
+
 }  // namespace
 
 GateGradients score(const ScoreOptions& options, Progress& progress) {
-    if (options.statistics && !options.overwrite && std::filesystem::exists(*options.statistics))
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("score: {} exists; pass --force to replace it", options.statistics->string()));
-    require_gram_possible(options);
+    require_possible(options);
     const WeightPrecision precision = resolve_precision(options.precision);
     const auto model = open_model(options.model);
+    const Architecture& architecture = model->architecture();
     const Tokenizer tokenizer(model->tokenizer());
     const ExampleSet set =
         make_examples(read_corpus(options.data), tokenizer, {.chunk = options.chunk, .max_tokens = options.max_tokens});
     if (set.n_shortened > 0)
         progress.note(fmt::format("{} records were cut at {} tokens", set.n_shortened, kMaxRecordTokens));
+    const ScoreSlice slice = slice_of(options, set);
+    const ExampleOrder order = order_of_examples(options, slice, set);
+    std::optional<LoraAdapter> adapter = starting_adapter(options, architecture);
 
     Backpropagation engine(*model, engine_options(options, precision, set), progress);
-    GateGradients gradients = empty_gate_gradients(model->architecture());
-    gradients.model_name = model->architecture().model_name;
-    gradients.provenance = provenance(*model, set, options, precision);
-    Statistics statistics = empty_statistics(options);
-    ActivationObserver observer;
-    if (options.statistics)
-        observer = [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
-            add_activations(statistics, matrices, rows, channels);
-        };
-    std::optional<GramCollector> gram = make_gram_collector(options, model->architecture(), set, gradients, progress);
-    const CurvatureCollector curvature(engine, statistics, {.every = options.curvature_every, .seed = options.seed},
-                                       gram ? &*gram : nullptr);
+    if (adapter) engine.use_adapter(&*adapter);
+    Results results{
+        .gradients = empty_gate_gradients(architecture), .statistics = empty_statistics(options), .training{}};
+    results.gradients.model_name = architecture.model_name;
+    results.gradients.provenance = provenance(*model, set, options, precision);
+    if (adapter) results.gradients.provenance.adapter_sha256 = adapter_sha256(*adapter, architecture);
+    mark_slice(options, slice, results.gradients, results.statistics);
+    if (trains(options))
+        results.training.emplace(engine, *adapter, *options.fine_tune, options.seed, order.n_per_epoch);
 
-    const std::optional<Checkpoint> checkpoint =
-        open_checkpoint(options, engine.backend_label(), gradients, statistics, progress);
-    progress.begin("score", static_cast<std::uint64_t>(set.n_tokens), "tokens");
-    for (const Example& example : std::span(set.examples).subspan(first_example(gradients, set))) {
-        add_example(gradients, example, engine.run(example, observer));
-        if (options.statistics || gram) curvature.collect(example, gradients.num_steps - 1);
-        statistics.chunk_count += 1;
-        if (checkpoint && gradients.num_steps % options.checkpoint_every == 0) checkpoint->save(gradients, statistics);
-        progress.advance(example.tokens.size(), fmt::format("loss {:.3f}", gradients.mean_loss));
-    }
-    progress.end();
+    std::optional<GramCollector> gram =
+        make_gram_collector(options, architecture, n_curvature_tokens(set, order, std::max(1, options.curvature_every)),
+                            results.gradients.provenance.model_sha256, progress);
+    const CurvatureCollector curvature(
+        engine, results.statistics, {.every = options.curvature_every, .seed = options.seed}, gram ? &*gram : nullptr);
+    const std::optional<Checkpoint> checkpoint = open_checkpoint(options, engine.backend_label(), results, progress);
+    run_pass({.engine = engine,
+              .set = set,
+              .order = order,
+              .gradients = results.gradients,
+              .statistics = results.statistics,
+              .observer = options.statistics ? activation_sums(results.statistics) : ActivationObserver{},
+              .curvature = options.statistics || gram ? &curvature : nullptr,
+              .training = results.training ? &*results.training : nullptr,
+              .checkpoint = checkpoint ? &*checkpoint : nullptr,
+              .checkpoint_every = options.checkpoint_every},
+             progress);
     model->require_unchanged();
-    if (options.statistics)
-        save_statistics(statistics, *options.statistics, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+    if (results.training) results.gradients.fine_tune = results.training->record();
+    save_results(options, architecture, results, adapter);
     if (gram) gram->finish();
-    return gradients;
+    return std::move(results.gradients);
 }
 
 }  // namespace plasticity

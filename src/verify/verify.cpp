@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "artifact/adapted_model.h"
 #include "artifact/device.h"
 #include "artifact/report.h"
 #include "core/parallel.h"
@@ -24,7 +25,7 @@ std::optional<Device> asked_device(const VerifyOptions& options) {
 }
 
 std::unique_ptr<Model> open_base(const VerifyOptions& options) {
-    return options.base ? open_model(*options.base) : nullptr;
+    return options.base ? open_model(*options.base, options.base_adapter) : nullptr;
 }
 
 std::optional<PredictedKl> predicted_kl(const Subject& subject) {

@@ -172,5 +172,48 @@ TEST(GateGradientsFile, MissingIsMissing) {
     }
 }
 
+TEST(GateGradientsFile, SaysWhatSliceItIsOf) {
+    const TempDir dir;
+    GateGradients saved = sample();
+    saved.slice = GateSlice{.part = {.index = 2, .count = 3, .n_examples = 30}, .first_gradients = saved.absolute_sums};
+    save_gate_gradients(saved, dir / "g.json", Overwrite::kRefuse);
+    const GateGradients loaded = load_gate_gradients(dir / "g.json");
+    ASSERT_TRUE(loaded.slice);
+    EXPECT_EQ(loaded.slice->part, saved.slice->part);
+    EXPECT_EQ(loaded.slice->first_gradients, saved.slice->first_gradients);
+
+    saved.slice->part.n_examples = 31;  // the second of three would then hold ten of other bounds
+    saved.num_steps = 11;
+    try {
+        save_gate_gradients(saved, dir / "bad.json", Overwrite::kRefuse);
+        ADD_FAILURE() << "accepted";
+    } catch (const Error& error) {
+        EXPECT_EQ(error.kind(), ErrorKind::kMalformed) << error.what();
+    }
+}
+
+TEST(GateGradientsFile, KeepsHowAnAdapterWasTrained) {
+    const TempDir dir;
+    GateGradients saved = sample();
+    saved.provenance.adapter_sha256 = "abc";
+    saved.fine_tune = FineTuneRecord{.rank = 8,
+                                     .alpha = 16,
+                                     .targets = {"q_proj", "o_proj"},
+                                     .epochs = 2,
+                                     .batch = 4,
+                                     .learning_rate = 1e-4,
+                                     .warmup = 0.1,
+                                     .dropout = 0.05,
+                                     .shuffle = true,
+                                     .holdout_every = 10,
+                                     .seed = 7,
+                                     .training_losses = {2.5, 1.0 / 3},
+                                     .held_out_losses = {{.step = 0, .loss = 2.25}, {.step = 2, .loss = 2}}};
+    save_gate_gradients(saved, dir / "g.json", Overwrite::kRefuse);
+    const GateGradients loaded = load_gate_gradients(dir / "g.json");
+    EXPECT_EQ(loaded.fine_tune, saved.fine_tune);
+    EXPECT_EQ(loaded.provenance, saved.provenance);
+}
+
 }  // namespace
 }  // namespace plasticity

@@ -103,6 +103,70 @@ TEST(Statistics, ReadsCurvatureBackToTheLastBit) {
     }
 }
 
+Statistics of_a_slice() {
+    Statistics statistics = sample();
+    statistics.matrices["blk.0.attn_q.weight"] = {{1.0 / 3, 1e-60, 3e8 + 1}, (1 << 24) + 1};  // beyond 24 bits
+    statistics.origin = StatisticsOrigin{
+        .provenance = {"m", "t", "d", 256, "f16", "0.1.0", "a"}, .slice = {2, 3, 30}, .curvature_every = 4, .seed = 9};
+    return statistics;
+}
+
+TEST(Statistics, OfASliceKeepSumsInDoubleAndWhereTheyCameFrom) {
+    const TempDir dir;
+    const Statistics saved = of_a_slice();
+    save_statistics(saved, dir / "s.gguf", Overwrite::kRefuse);
+    const Statistics loaded = load_statistics(dir / "s.gguf");
+    ASSERT_TRUE(loaded.origin);
+    EXPECT_EQ(loaded.origin->provenance, saved.origin->provenance);
+    EXPECT_EQ(loaded.origin->slice, saved.origin->slice);
+    EXPECT_EQ(loaded.origin->curvature_every, 4);
+    EXPECT_EQ(loaded.origin->seed, 9u);
+    for (const auto& [name, channels] : saved.matrices) {
+        EXPECT_EQ(loaded.find(name)->sum_of_squares, channels.sum_of_squares) << name;
+        EXPECT_EQ(loaded.find(name)->count, channels.count) << name;
+    }
+}
+
+TEST(Statistics, RefusesSlicesThatContradictThemselves) {
+    const auto problem_of = [](const Statistics& written, const std::string& name, std::vector<double> exact) {
+        const TempDir dir;
+        GgufLayout layout;
+        layout.metadata.set("general.type", std::string("imatrix"));
+        for (const auto& [key, value] : {std::pair{"score.slice.index", written.origin->slice.index},
+                                         {"score.slice.count", written.origin->slice.count},
+                                         {"score.slice.examples", 30},
+                                         {"score.curvature_every", 4}})
+            layout.metadata.set(key, static_cast<std::uint32_t>(value));
+        layout.tensors = {{"blk.0.attn_q.weight.in_sum2", GGML_TYPE_F32, 2, {2, 1, 1, 1}},
+                          {"blk.0.attn_q.weight.counts", GGML_TYPE_F32, 2, {1, 1, 1, 1}},
+                          {name, GGML_TYPE_F64, 1, {static_cast<std::int64_t>(exact.size()), 1, 1, 1}}};
+        GgufWriter file(dir / "s.gguf", layout, Overwrite::kRefuse);
+        const std::vector<float> sums{1, 2}, count{512};
+        file.write("blk.0.attn_q.weight.in_sum2", std::as_bytes(std::span(sums)));
+        file.write("blk.0.attn_q.weight.counts", std::as_bytes(std::span(count)));
+        file.write(name, std::as_bytes(std::span(exact)));
+        file.finish();
+        try {
+            load_statistics(dir / "s.gguf");
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+    const std::string sums = "blk.0.attn_q.weight.in_sum2_f64", count = "blk.0.attn_q.weight.counts_f64";
+    Statistics slice = of_a_slice();
+    EXPECT_EQ(problem_of(slice, sums, {1 + 1e-9, 2}), "");
+    EXPECT_NE(problem_of(slice, sums, {1, 2.1}).find("channel 1"), std::string::npos);
+    EXPECT_NE(problem_of(slice, sums, {1, std::numeric_limits<double>::quiet_NaN()}).find("channel 1"),
+              std::string::npos);
+    EXPECT_NE(problem_of(slice, sums, {1}).find("expected 2 f64"), std::string::npos);
+    EXPECT_NE(problem_of(slice, count, {513}).find("513"), std::string::npos);
+    EXPECT_NE(problem_of(slice, "blk.7.attn_q.weight.in_sum2_f64", {1}).find("blk.7"), std::string::npos);
+    slice.origin->slice.index = 4;
+    EXPECT_NE(problem_of(slice, sums, {1, 2}).find("score.slice.index 4"), std::string::npos);
+}
+
 TEST(Statistics, RefusesUnsoundCurvature) {
     const TempDir dir;
     const double nan = std::numeric_limits<double>::quiet_NaN();

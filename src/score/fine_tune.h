@@ -1,0 +1,62 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "artifact/fine_tune_record.h"
+#include "engine/adamw.h"
+#include "engine/backpropagation.h"
+#include "plasticity/score.h"
+#include "score/example_order.h"
+#include "score/learning_rate.h"
+
+namespace plasticity {
+
+/// What draws of a run are for; each has its own, whatever the others draw.
+enum class RandomUse : std::uint64_t { kAdapter, kShuffle, kDropout };
+std::uint64_t seed_of(RandomUse use, std::uint64_t seed);
+
+/// @throws Error (kUsage) naming the option that is out of its range
+void require_sound(const FineTuneOptions& options);
+
+/// Trains the adapter of an engine on the examples that it is shown.
+class FineTune {
+public:
+    using State = std::map<std::string, std::vector<double>>;
+
+    /// @param adapter  the one that the engine uses; must outlive this
+    FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
+             std::size_t n_per_epoch);
+
+    /// Gradients of one example, gates and adapter. @param visit  its place in ExampleOrder::visits
+    ExampleGradients run(const Example& example, std::size_t visit, const ActivationObserver& observer);
+    /// Takes the step if that example was the last of its batch. @returns whether it was
+    bool step_if_due(std::size_t visit);
+    /// Mean loss of held-out examples, as the adapter is now; noted in the record.
+    double measure(const std::vector<const Example*>& held_out);
+
+    const FineTuneRecord& record() const { return record_; }
+    double learning_rate() const { return schedule_.at(optimizer_.state().n_steps); }  ///< of the next step
+
+    /// Between two steps: everything that the rest of the run depends on.
+    State state() const;
+    /// @returns false, all then being as it was, where that is not a state of such a run
+    bool restore(const State& state);
+
+private:
+    std::size_t size_of_batch(std::size_t visit) const;
+
+    Backpropagation& engine_;
+    LoraAdapter& adapter_;
+    FineTuneOptions options_;
+    std::uint64_t dropout_seed_;
+    std::size_t n_per_epoch_;
+    LearningRate schedule_;
+    AdamW optimizer_;
+    std::vector<LoraGradient> gradients_;
+    double batch_loss_ = 0;
+    FineTuneRecord record_;
+};
+
+}  // namespace plasticity

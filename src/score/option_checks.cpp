@@ -1,0 +1,62 @@
+#include "score/option_checks.h"
+
+#include <fmt/format.h>
+
+#include "artifact/peft_folder.h"
+#include "artifact/score_provenance.h"
+#include "core/error.h"
+#include "score/fine_tune.h"
+
+namespace plasticity {
+namespace {
+
+/// F16 keeps three more bits of every weight than BF16 does, and is as exact as the bases that models are published in.
+constexpr WeightPrecision kAutomaticPrecision = WeightPrecision::kF16;
+
+void refuse(bool holds, const char* message) {
+    if (holds) throw Error(ErrorKind::kUsage, message);
+}
+
+void require_gram_possible(const ScoreOptions& options) {
+    if (!options.gram) return;
+    refuse(
+        options.curvature_every == 0,
+        "score: Gram matrices without curvature; expected --curvature-every of at least 1: tokens are weighed by the "
+        "gradients that it draws");
+    refuse(
+        options.resume,
+        "score: --resume with --gram; Gram matrices are too large to be kept in checkpoints. Leave one of the two out");
+    refuse(!options.slice.empty(),
+           "score: --gram with --slice; Gram matrices are kept in F32 and do not merge exactly. Score them in one run");
+}
+
+void require_training_possible(const ScoreOptions& options) {
+    if (options.fine_tune) require_sound(*options.fine_tune);
+    refuse(
+        options.fine_tune && options.fine_tune->epochs > 0 && !options.slice.empty(),
+        "score: training on a slice; slices share one adapter. Train it first with --save-adapter DIR, then score the "
+        "slices with --adapter DIR");
+    refuse(options.save_adapter && !options.fine_tune && !options.adapter,
+           "score: --save-adapter without an adapter; expected --epochs, or --adapter, too");
+}
+
+}  // namespace
+
+void require_possible(const ScoreOptions& options) {
+    if (options.statistics && !options.overwrite && std::filesystem::exists(*options.statistics))
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("score: {} exists; pass --force to replace it", options.statistics->string()));
+    require_gram_possible(options);
+    require_training_possible(options);
+    if (!options.slice.empty()) parse_score_slice(options.slice);
+    if (options.save_adapter)
+        require_peft_folder(*options.save_adapter, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+}
+
+WeightPrecision resolve_precision(const std::string& name) {
+    const WeightPrecision precision = name == "auto" ? kAutomaticPrecision : parse_weight_precision(name);
+    refuse(precision == WeightPrecision::kStored, "score: --precision stored; expected f32, f16, bf16 or auto");
+    return precision;
+}
+
+}  // namespace plasticity

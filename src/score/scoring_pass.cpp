@@ -1,0 +1,117 @@
+#include "score/scoring_pass.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "score/accumulate.h"
+
+namespace plasticity {
+namespace {
+
+class Pass {
+public:
+    Pass(const ScoringPass& pass, Progress& progress)
+        : pass_(pass), progress_(progress), done_(static_cast<std::size_t>(pass.gradients.num_steps)) {
+        for (const std::size_t index : pass.order.held_out) held_out_.push_back(&pass.set.examples[index]);
+        for (const Example* example : held_out_) held_out_tokens_ += example->tokens.size();
+        saved_ = done_;
+    }
+
+    void run() {
+        progress_.begin(pass_.training != nullptr ? "fine-tune" : "score", tokens_ahead(), "tokens");
+        if (done_ == 0) measure("before training");
+        while (done_ < pass_.order.visits.size()) visit(done_);
+        progress_.end();
+    }
+
+private:
+    const Example& example_at(std::size_t visit) const { return pass_.set.examples[pass_.order.visits[visit]]; }
+
+    std::uint64_t tokens_ahead() const {
+        std::uint64_t n = 0;
+        for (std::size_t visit = done_; visit < pass_.order.visits.size(); ++visit)
+            n += example_at(visit).tokens.size();
+        if (pass_.training == nullptr) return n;
+        const std::size_t epochs_ahead = pass_.order.n_epochs() - done_ / pass_.order.n_per_epoch;
+        return n + held_out_tokens_ * (epochs_ahead + (done_ == 0 ? 1 : 0));
+    }
+
+    void visit(std::size_t visit) {
+        const Example& example = example_at(visit);
+        const bool is_observed = visit >= pass_.order.first_observed;
+        const ActivationObserver& observer = is_observed ? pass_.observer : kNobody;
+        add_example(pass_.gradients, example,
+                    pass_.training != nullptr ? pass_.training->run(example, visit, observer)
+                                              : pass_.engine.run(example, observer));
+        if (is_observed) {
+            if (pass_.curvature != nullptr)
+                pass_.curvature->collect(example, static_cast<std::int64_t>(pass_.order.visits[visit]));
+            pass_.statistics.chunk_count += 1;
+        }
+        const bool is_between_steps = pass_.training == nullptr || pass_.training->step_if_due(visit);
+        ++done_;
+        if (pass_.order.is_end_of_epoch(visit))
+            measure(fmt::format("epoch {} of {}", done_ / pass_.order.n_per_epoch, pass_.order.n_epochs()));
+        if (is_between_steps) keep_checkpoint();
+        progress_.advance(example.tokens.size(), state_text());
+    }
+
+    void measure(const std::string& when) {
+        if (pass_.training == nullptr) return;
+        std::string text = when + trained_text();
+        if (!held_out_.empty()) {
+            text += fmt::format(", held-out loss {:.4f} ({} examples)", pass_.training->measure(held_out_),
+                                held_out_.size());
+            progress_.advance(held_out_tokens_, state_text());
+        }
+        progress_.note(text);
+    }
+
+    void keep_checkpoint() {
+        const auto every = static_cast<std::size_t>(pass_.checkpoint_every);
+        if (pass_.checkpoint == nullptr || done_ / every == saved_ / every) return;
+        pass_.checkpoint->save(pass_.gradients, pass_.statistics,
+                               pass_.training != nullptr ? pass_.training->state() : FineTune::State{});
+        saved_ = done_;
+    }
+
+    /// Of the epoch that has just ended.
+    std::string trained_text() const {
+        const auto& losses = pass_.training->record().training_losses;
+        if (losses.empty()) return "";
+        const std::size_t n = losses.size() / (done_ / pass_.order.n_per_epoch);
+        double sum = 0;
+        for (std::size_t i = losses.size() - n; i < losses.size(); ++i) sum += losses[i];
+        return fmt::format(", training loss {:.4f} over {} steps", sum / static_cast<double>(n), n);
+    }
+
+    std::string state_text() const {
+        if (pass_.training == nullptr) return fmt::format("loss {:.3f}", pass_.gradients.mean_loss);
+        const FineTuneRecord& record = pass_.training->record();
+        std::string text =
+            fmt::format("epoch {}/{}", std::min(done_ / pass_.order.n_per_epoch + 1, pass_.order.n_epochs()),
+                        pass_.order.n_epochs());
+        if (!record.training_losses.empty()) text += fmt::format(", loss {:.3f}", record.training_losses.back());
+        if (!record.held_out_losses.empty())
+            text += fmt::format(", held-out {:.3f}", record.held_out_losses.back().loss);
+        return text + fmt::format(", lr {:.2g}", pass_.training->learning_rate());
+    }
+
+    static inline const ActivationObserver kNobody{};
+
+    const ScoringPass& pass_;
+    Progress& progress_;
+    std::size_t done_;  ///< visits
+    std::size_t saved_ = 0;
+    std::vector<const Example*> held_out_;
+    std::uint64_t held_out_tokens_ = 0;
+};
+
+}  // namespace
+
+void run_pass(const ScoringPass& pass, Progress& progress) {
+    Pass(pass, progress).run();
+}
+
+}  // namespace plasticity
