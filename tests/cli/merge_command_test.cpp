@@ -80,7 +80,7 @@ TEST_F(SlicesAndAdapters, TrainSaveMergeIntoAFile) {
     EXPECT_NE(test::read_bytes(scratch_ / "stderr").find("held-out loss"), std::string::npos);
     const test::Finished compressed =
         run({"compress", model_.string(), "--adapter", at("adapter"), "--scores", at("tuned.json"), "--stats",
-             at("tuned.gguf"), "--target-bpw", "9", "--prune", "off", "-o", at("out.gguf"), "--json"});
+             at("tuned.gguf"), "--device", "16gb", "--prune", "off", "-o", at("out.gguf"), "--json"});
     ASSERT_EQ(compressed.exit_code, 0) << compressed.err;
     EXPECT_EQ(nlohmann::json::parse(compressed.out)["sources"].back()["name"], "adapter_model.safetensors");
     expect_refused({"score", model_.string(), "--data", data_.string(), "-o", at("x.json"), "--adapter", at("adapter"),

@@ -108,7 +108,7 @@ TEST_F(FineTuning, CapturesEveryExampleOfEveryEpoch) {
 
 TEST_F(FineTuning, DependsOnTheSeedAndNotOnThreads) {
     FineTuneOptions how = eager();
-    how.epochs = 2;
+    how.epochs = 1;
     how.dropout = 0.2;
     how.shuffle = true;
     ScoreOptions wanted = options(how);
