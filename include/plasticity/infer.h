@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/cache_request.h"
+#include "engine/sampler_options.h"
 #include "plasticity/backend_choice.h"
 
 namespace plasticity {
@@ -16,31 +18,40 @@ class Progress;
 struct InferOptions {
     std::filesystem::path model;
     std::string prompt;
-    std::int32_t max_tokens = 128;
-    float temperature = 0.8f;  ///< 0: greedy
-    std::int32_t top_k = 40;   ///< 0: off
-    float top_p = 0.95f;       ///< 1: off
-    float min_p = 0.05f;       ///< 0: off
-    std::uint32_t seed = 0;
+    bool use_chat_template = false;  ///< the prompt is a user's message
+    std::string system;              ///< a message before it; empty: none. Only with the template
+    std::int32_t max_tokens = 128;   ///< -1: until the text or the context ends
+    SamplerOptions sampler;
     std::vector<std::string> stop;
-    bool use_chat_template = false;
+    std::int32_t top_probabilities = -1;  ///< likeliest tokens to report with each; -1: no probabilities
+    CacheRequest cache;                   ///< context 0: what prompt and max_tokens take
     int threads = 0;
     BackendChoice backend;
 };
 
-struct InferResult {
+/// A token with its text, which may be a part of a character.
+struct InferredToken {
+    std::int32_t id = 0;
     std::string text;
-    std::int32_t prompt_tokens = 0;
-    std::int32_t generated_tokens = 0;
-    double prompt_seconds = 0;
-    double generation_seconds = 0;
-    std::string stop_reason;  ///< "end of text", "stop string", "length"
-    std::string backend;      ///< what it ran on: "CPU", or a device with its description
+    float log_probability = 0;       ///< under the unmodified distribution, nats; 0 where none were asked for
+    std::vector<InferredToken> top;  ///< the likeliest at this place, best first
 };
 
-/// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty
-/// @throws Error (kMissing, kMalformed, kUsage when the prompt exceeds the context), Interrupted
-InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
-                  Progress& progress);
+struct InferResult {
+    std::string text;
+    std::vector<InferredToken> tokens;  ///< generated ones
+    std::int32_t prompt_tokens = 0;
+    std::int32_t context_length = 0;
+    double load_seconds = 0;
+    double prompt_seconds = 0;
+    double generation_seconds = 0;
+    std::string stop_reason;  ///< "end of text", "stop string", "length", "context"
+    std::string backend;      ///< what it ran on: "CPU", or a device with its description
+    std::string backend;      ///< what it ran on: "CPU", or a device with its description
+
+    /// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty
+    /// @throws Error (kMissing, kMalformed, kUsage when the prompt exceeds the context), Interrupted
+    InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
+                      Progress& progress);
 
 }  // namespace plasticity

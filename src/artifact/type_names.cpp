@@ -33,6 +33,12 @@ std::optional<ggml_type> parse_weight_type(std::string_view name) {
     return std::nullopt;
 }
 
+std::optional<ggml_type> parse_kv_type(std::string_view name) {
+    for (const ggml_type type : {GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0})
+        if (lower(name) == ggml_type_name(type)) return type;
+    return std::nullopt;
+}
+
 std::string weight_type_names() {
     std::string names;
     for (int i = 0; i < GGML_TYPE_COUNT; ++i) {

@@ -12,6 +12,9 @@ namespace plasticity {
 /// follow a K type ("Q3_K_S"). Nothing for names and types (integers, f64) that hold no weights.
 std::optional<ggml_type> parse_weight_type(std::string_view name);
 
+/// A type that keys and values may be kept in: f16, q8_0 or q4_0.
+std::optional<ggml_type> parse_kv_type(std::string_view name);
+
 /// Names that parse_weight_type knows, for messages.
 std::string weight_type_names();
 

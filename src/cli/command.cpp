@@ -1,6 +1,7 @@
 #include "cli/command.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <charconv>
 #include <cstdio>
@@ -63,6 +64,15 @@ void print_json(const nlohmann::ordered_json& document) {
 
 void print_line(std::string_view line) {
     fmt::print("{}\n", terminal_text(line, "\n"));  // it may quote a file: a model's name, a recipe's reasons
+}
+
+void print_text(std::string_view text) {
+    static const bool shown = isatty(STDOUT_FILENO) != 0;
+    if (shown)
+        fmt::print("{}", terminal_text(text, "\n\t"));
+    else
+        fmt::print("{}", text);
+    std::fflush(stdout);
 }
 
 }  // namespace plasticity

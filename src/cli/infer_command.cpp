@@ -1,10 +1,11 @@
 #include <fmt/format.h>
 
-#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/generation_options.h"
+#include "core/error.h"
 #include "plasticity/infer.h"
 
 namespace plasticity {
@@ -13,41 +14,71 @@ namespace {
 struct InferCommand {
     CommonOptions common;
     InferOptions options;
+    TextSource prompt;
+    TextSource grammar;
 };
 
-double rate(std::int32_t tokens, double seconds) {
-    return seconds > 0 ? tokens / seconds : 0;
+double rate(std::size_t tokens, double seconds) {
+    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+nlohmann::ordered_json token_json(const InferredToken& token) {
+    return {{"token_id", token.id}, {"token", token.text}, {"logprob", token.log_probability}};
+}
+
+void print_result(const InferCommand& command, const InferResult& result) {
+    nlohmann::ordered_json document{
+        {"text", result.text},
+        {"prompt_tokens", result.prompt_tokens},
+        {"generated_tokens", result.tokens.size()},
+        {"prompt_tokens_per_second", rate(static_cast<std::size_t>(result.prompt_tokens), result.prompt_seconds)},
+        {"generated_tokens_per_second", rate(result.tokens.size(), result.generation_seconds)},
+        {"stop_reason", result.stop_reason},
+        {"backend", result.backend},
+        {"context_length", result.context_length},
+        {"load_seconds", result.load_seconds},
+        {"prompt_seconds", result.prompt_seconds},
+        {"generation_seconds", result.generation_seconds},
+        {"token_ids", nlohmann::ordered_json::array()}};
+    for (const InferredToken& token : result.tokens) document["token_ids"].push_back(token.id);
+    if (command.options.top_probabilities >= 0) {
+        auto& list = document["logprobs"] = nlohmann::ordered_json::array();
+        for (const InferredToken& token : result.tokens) {
+            list.push_back(token_json(token));
+            auto& top = list.back()["top"] = nlohmann::ordered_json::array();
+            for (const InferredToken& other : token.top) top.push_back(token_json(other));
+        }
+    }
+    print_json(document);
 }
 
 void run_infer(InferCommand& command) {
-    command.options.threads = command.common.threads;
-    command.options.seed = command.common.seed;
+    InferOptions& options = command.options;
+    options.threads = command.common.threads;
+    options.sampler.seed = command.common.seed;
+    options.sampler.grammar = command.grammar.read();
+    if (!command.prompt.given())
+        throw Error(ErrorKind::kUsage, "infer: no prompt; give a text with -p, or a file with -f");
+    options.prompt = command.prompt.read();
     const bool json = command.common.json;
     const auto progress = command.common.progress();
     const InferResult result = infer(
-        command.options,
+        options,
         [&](std::string_view text) {
-            if (json) return;
-            fmt::print("{}", text);
-            std::fflush(stdout);
+            if (!json) print_text(text);
         },
         *progress);
-    const double prompt_rate = rate(result.prompt_tokens, result.prompt_seconds);
-    const double rate_generated = rate(result.generated_tokens, result.generation_seconds);
-    if (json) {
-        print_json({{"text", result.text},
-                    {"prompt_tokens", result.prompt_tokens},
-                    {"generated_tokens", result.generated_tokens},
-                    {"prompt_tokens_per_second", prompt_rate},
-                    {"generated_tokens_per_second", rate_generated},
-                    {"stop_reason", result.stop_reason},
-                    {"backend", result.backend}});
-        return;
-    }
-    print_line("");
-    progress->note(fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}",
-                               result.prompt_tokens, prompt_rate, result.generated_tokens, rate_generated,
-                               result.stop_reason));
+    if (json)
+        print_result(command, result);
+    else
+        print_line("");
+    progress->note(
+        fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}", result.prompt_tokens,
+                    rate(static_cast<std::size_t>(result.prompt_tokens), result.prompt_seconds), result.tokens.size(),
+                    rate(result.tokens.size(), result.generation_seconds), result.stop_reason));
+    if (result.stop_reason == "context")
+        progress->note(fmt::format("the context of {} tokens is full; a longer one can be asked for with -c",
+                                   result.context_length));
 }
 
 }  // namespace
@@ -57,18 +88,21 @@ void add_infer_command(CLI::App& program, CommandResult&) {
     InferOptions& options = command->options;
     CLI::App* app = program.add_subcommand("infer", "Completes a prompt");
     app->add_option("model", options.model, kModelHelp)->required();
-    app->add_option("-p,--prompt", options.prompt, "Text to continue")->required();
-    app->add_option("-n,--predict", options.max_tokens, "Tokens to generate at most")
+    CLI::Option* prompt = app->add_option("-p,--prompt", command->prompt.text, "Text to continue");
+    app->add_option("-f,--file", command->prompt.file, "The same from a file")->excludes(prompt);
+    app->add_option("-n,--predict,--n-predict", options.max_tokens,
+                    "Tokens to generate at most; -1: until the text or the context ends")
         ->capture_default_str()
-        ->check(CLI::NonNegativeNumber);
-    app->add_option("--temp", options.temperature, "Temperature; 0: always the most likely token")
-        ->capture_default_str();
-    app->add_option("--top-k", options.top_k, "0: off")->capture_default_str();
-    app->add_option("--top-p", options.top_p, "1: off")->capture_default_str();
-    app->add_option("--min-p", options.min_p, "0: off")->capture_default_str();
-    app->add_option("--stop", options.stop, "Stop at this string; may be given several times");
+        ->check(CLI::Range(-1, 1 << 30));
+    app->add_option("--stop,-r,--reverse-prompt", options.stop, "Stop at this string; may be given several times");
     app->add_flag("--chat", options.use_chat_template,
                   "The prompt is a user's message: apply the model's chat template");
+    app->add_option("--system,--system-prompt", options.system, "A system message before it, with --chat");
+    app->add_option("--logprobs", options.top_probabilities,
+                    "With --json: each token's log probability, and so many of the likeliest at its place")
+        ->check(CLI::Range(0, 100));
+    add_cache_options(*app, options.cache, "what prompt and answer take");
+    add_sampler_options(*app, options.sampler, command->grammar);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_infer(*command); });

@@ -10,7 +10,13 @@ namespace {
 std::atomic<int> arrived_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch nothing else");
 
+/// SIGTERM stays: whoever wants the program to end must not lose to somebody who stops an answer.
 extern "C" void remember_signal(int signal) {
+    int none = 0;
+    if (signal != SIGTERM) {
+        arrived_signal.compare_exchange_strong(none, signal, std::memory_order_relaxed);
+        return;
+    }
     arrived_signal.store(signal, std::memory_order_relaxed);
 }
 
@@ -31,6 +37,11 @@ void install_signal_handlers() {
 
 void throw_if_interrupted() {
     if (const int signal = arrived_signal.load(std::memory_order_relaxed); signal != 0) throw Interrupted(signal);
+}
+
+bool forget_sigint() {
+    int expected = SIGINT;
+    return arrived_signal.compare_exchange_strong(expected, 0, std::memory_order_relaxed);
 }
 
 }  // namespace plasticity

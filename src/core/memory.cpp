@@ -1,5 +1,7 @@
 #include "core/memory.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <fstream>
 #include <string>
@@ -35,6 +37,16 @@ std::optional<std::uint64_t> available_memory_bytes() {
     const auto system = system_bytes(), container = container_bytes();
     if (system && container) return std::min(*system, *container);
     return system ? system : container;
+}
+
+std::optional<std::uint64_t> peak_resident_bytes() {
+    rusage usage{};
+    if (getrusage(RUSAGE_SELF, &usage) != 0) return std::nullopt;
+#ifdef __APPLE__
+    return static_cast<std::uint64_t>(usage.ru_maxrss);
+#else
+    return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+#endif
 }
 
 }  // namespace plasticity

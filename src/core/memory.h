@@ -9,4 +9,7 @@ namespace plasticity {
 /// more than the container has left. Nothing where the system does not tell.
 std::optional<std::uint64_t> available_memory_bytes();
 
+/// The most memory that this process has had resident so far. Nothing where the system does not tell.
+std::optional<std::uint64_t> peak_resident_bytes();
+
 }  // namespace plasticity

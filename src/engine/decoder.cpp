@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -14,16 +15,19 @@ namespace plasticity {
 namespace {
 
 KvCacheOptions cache_options(const DecoderOptions& options, const Offload& offload = {}) {
-    return {
-        .capacity = options.context_length, .type = options.exact ? GGML_TYPE_F32 : GGML_TYPE_F16, .offload = offload};
+    return {.capacity = options.context_length,
+            .type = options.exact ? GGML_TYPE_F32 : options.kv_type,
+            .offload = offload};
 }
 
 Offload plan_offload(const Model& model, const Backend& backend, const DecoderOptions& options, Progress& progress) {
     if (!backend.has_device()) return {};
     const Architecture& architecture = model.architecture();
+    const auto n_caches = static_cast<std::uint64_t>(options.sequences);
     OffloadSizes sizes = weight_sizes(model, {.precision = options.precision});
     for (std::size_t layer = 0; layer < sizes.layers.size(); ++layer)
-        sizes.layers[layer] += KvCache::layer_bytes(architecture, architecture.layers[layer], cache_options(options));
+        sizes.layers[layer] +=
+            n_caches * KvCache::layer_bytes(architecture, architecture.layers[layer], cache_options(options));
     sizes.working = decoder_memory(architecture, options.context_length).graphs + kernel_bytes(architecture);
     return offload_to_device(sizes, backend, options.backend, progress);
 }
@@ -34,15 +38,29 @@ Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& pr
     : backend_(options.backend, options.threads),
       offload_(plan_offload(model, backend_, options, progress)),
       weights_(model, backend_, {.precision = options.precision, .offload = offload_}, progress),
-      cache_(model.architecture(), backend_, cache_options(options, offload_)),
       exact_(options.exact),
       batch_(options.batch),
       hidden_graph_(backend_),
-      logits_graph_(backend_) {}
+      logits_graph_(backend_) {
+    for (std::int32_t i = 0; i < options.sequences; ++i)
+        caches_.emplace_back(model.architecture(), backend_, cache_options(options, offload_));
+}
+
+std::size_t Decoder::cache_bytes() const {
+    std::size_t bytes = 0;
+    for (const KvCache& cache : caches_) bytes += cache.bytes();
+    return bytes;
+}
 
 void Decoder::feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink) {
-    feed_batches(tokens, first_wanted,
-                 [&](std::size_t first, std::size_t n_rows) { emit_logits(first, n_rows, sink); });
+    const auto n_embd = static_cast<std::size_t>(architecture().n_embd);
+    feed_batches(tokens, first_wanted, [&](std::size_t first, std::size_t n_rows) {
+        const std::int32_t position = cache(0).used() + static_cast<std::int32_t>(first);
+        emit_logits(std::span(hidden_).subspan(first * n_embd, (n_rows - first) * n_embd),
+                    [&](std::size_t row, std::span<const float> logits) {
+                        sink(position + static_cast<std::int32_t>(row), logits);
+                    });
+    });
 }
 
 void Decoder::feed_hidden(std::span<const std::int32_t> tokens, std::size_t first_wanted, std::vector<float>& hidden) {
@@ -53,38 +71,73 @@ void Decoder::feed_hidden(std::span<const std::int32_t> tokens, std::size_t firs
     });
 }
 
-void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink) {
-    if (tokens.size() > static_cast<std::size_t>(cache_.capacity() - cache_.used()))
+void Decoder::require_fits(const SequenceTokens& item) const {
+    const KvCache& own = cache(item.sequence);
+    if (item.tokens.size() > static_cast<std::size_t>(own.capacity() - own.used()))
         throw Error(ErrorKind::kUsage,
                     fmt::format("decoder: {} tokens after {} exceed the context of {}; ask for a longer context",
-                                tokens.size(), cache_.used(), cache_.capacity()));
+                                item.tokens.size(), own.used(), own.capacity()));
     const std::int32_t n_vocab = architecture().n_vocab;
-    for (const std::int32_t token : tokens)
+    for (const std::int32_t token : item.tokens)
         if (token < 0 || token >= n_vocab)
             throw Error(ErrorKind::kMalformed,
                         fmt::format("decoder: token id {}; expected 0 to {}. Is the data tokenised for this model?",
                                     token, n_vocab - 1));
+}
+
+void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink) {
+    require_fits({.tokens = tokens});
     for (std::size_t done = 0; done < tokens.size();) {
         throw_if_interrupted();
         const auto n = std::min(static_cast<std::size_t>(batch_), tokens.size() - done);
-        feed_batch(tokens.subspan(done, n));
+        const SequenceTokens item{.tokens = tokens.subspan(done, n)};
+        run_pass(std::span(&item, 1));
         if (first_wanted < done + n) sink(first_wanted > done ? first_wanted - done : 0, n);
-        cache_.advance(static_cast<std::int32_t>(n));
+        cache(0).advance(static_cast<std::int32_t>(n));
         done += n;
     }
 }
 
-void Decoder::feed_batch(std::span<const std::int32_t> tokens) {
-    const DecoderPass pass = build_pass(hidden_graph_, {.weights = weights_.pass(), .cache = cache_, .exact = exact_},
-                                        static_cast<std::int64_t>(tokens.size()));
+void Decoder::run_pass(std::span<const SequenceTokens> items) {
+    std::vector<PassSequence> sequences;
+    std::vector<std::int32_t> ids;
+    for (const SequenceTokens& item : items) {
+        sequences.push_back({&cache(item.sequence), static_cast<std::int64_t>(item.tokens.size())});
+        ids.insert(ids.end(), item.tokens.begin(), item.tokens.end());
+    }
+    const DecoderPass pass =
+        build_pass(hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_});
     hidden_graph_.prepare();
-    fill(pass.ids, tokens);
-    pass.fill_positions(cache_.used());
+    fill<std::int32_t>(pass.ids, ids);
+    pass.fill_positions();
     // From 512 cells on, ggml's fast attention of a lone token deals the cells out to the threads, and the sum rounds
     // differently with their number.
-    hidden_graph_.run(tokens.size() == 1 ? Kernels::kReference : Kernels::kFast);
-    hidden_.resize(tokens.size() * static_cast<std::size_t>(architecture().n_embd));
+    const bool lone_tokens = ids.size() == items.size();
+    hidden_graph_.run(lone_tokens ? Kernels::kReference : Kernels::kFast);
+    hidden_.resize(ids.size() * static_cast<std::size_t>(architecture().n_embd));
     fetch<float>(pass.hidden, hidden_);
+}
+
+void Decoder::step(std::span<const SequenceTokens> items, const StepSink& sink) {
+    for (const SequenceTokens& item : items) require_fits(item);
+    run_pass(items);
+    const auto n_embd = static_cast<std::ptrdiff_t>(architecture().n_embd);
+    std::vector<float> rows;
+    std::vector<std::pair<std::size_t, std::size_t>> places;  // item and token of each row
+    auto hidden = hidden_.cbegin();
+    for (std::size_t i = 0; i < items.size(); ++i) {
+        const std::size_t n_tokens = items[i].tokens.size();
+        for (std::size_t token = std::min(items[i].first_wanted, n_tokens); token < n_tokens; ++token)
+            places.emplace_back(i, token);
+        const auto end = hidden + static_cast<std::ptrdiff_t>(n_tokens) * n_embd;
+        rows.insert(rows.end(),
+                    hidden + static_cast<std::ptrdiff_t>(std::min(items[i].first_wanted, n_tokens)) * n_embd, end);
+        hidden = end;
+        cache(items[i].sequence).advance(static_cast<std::int32_t>(n_tokens));
+    }
+    emit_logits(rows, [&](std::size_t row, std::span<const float> logits) {
+        sink(places[row].first, places[row].second, logits);
+    });
 }
 
 void Decoder::compute_logits(std::span<const float> hidden, OutputMatrix output, std::vector<float>& logits) {
@@ -99,14 +152,15 @@ void Decoder::compute_logits(std::span<const float> hidden, OutputMatrix output,
     fetch<float>(pass.logits, logits);
 }
 
-void Decoder::emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink) {
+void Decoder::emit_logits(std::span<const float> rows,
+                          const std::function<void(std::size_t, std::span<const float>)>& sink) {
     const auto n_embd = static_cast<std::size_t>(architecture().n_embd);
     const auto n_vocab = static_cast<std::size_t>(architecture().n_vocab);
-    for (std::size_t row = first; row < n_tokens; row += kLogitRows) {
-        const std::size_t n = std::min(kLogitRows, n_tokens - row);
-        compute_logits(std::span(hidden_).subspan(row * n_embd, n * n_embd), OutputMatrix::kInUse, logits_);
-        for (std::size_t i = 0; i < n; ++i)
-            sink(cache_.used() + static_cast<std::int32_t>(row + i), std::span(logits_).subspan(i * n_vocab, n_vocab));
+    const std::size_t n_rows = rows.size() / n_embd;
+    for (std::size_t row = 0; row < n_rows; row += kLogitRows) {
+        const std::size_t n = std::min(kLogitRows, n_rows - row);
+        compute_logits(rows.subspan(row * n_embd, n * n_embd), OutputMatrix::kInUse, logits_);
+        for (std::size_t i = 0; i < n; ++i) sink(row + i, std::span(logits_).subspan(i * n_vocab, n_vocab));
     }
 }
 

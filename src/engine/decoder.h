@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/progress.h"
@@ -20,18 +21,31 @@ struct DecoderOptions {
     /// Keys, values and GELU in F32. Otherwise they are rounded to F16 as stock llama.cpp does, whose logits then come
     /// out the same.
     bool exact = false;
-    int threads = 0;  ///< 0: all processors
+    int threads = 0;                    ///< 0: all processors
+    std::int32_t sequences = 1;         ///< side by side, each with a KV cache of its own
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
+    ggml_type kv_type = GGML_TYPE_F16;  ///< of keys and values where not exact: F16, Q8_0 or Q4_0
 };
 
 /// Receives logits row by row. @param position  of the token whose successor the logits are about, in the sequence
 /// @param logits  [n_vocab], valid during the call
 using LogitsSink = std::function<void(std::int32_t position, std::span<const float> logits)>;
 
+/// Tokens that one sequence gets in a step.
+struct SequenceTokens {
+    std::int32_t sequence = 0;
+    std::span<const std::int32_t> tokens;  ///< at least one
+    std::size_t first_wanted = 0;          ///< logits are wanted for tokens[first_wanted…]
+};
+
+/// Receives logits row by row. @param item   of the step's items  @param token  index in the item's tokens
+using StepSink = std::function<void(std::size_t item, std::size_t token, std::span<const float> logits)>;
+
 /// What logits are computed with: the matrix in use, or the one that was loaded, whatever stands in for it.
 enum class OutputMatrix { kInUse, kLoaded };
 
-/// Runs a model forward with a KV cache. Geometry per layer comes from the weights. Not thread-safe.
+/// Runs a model forward with a KV cache, or with several: sequences that are fed side by side. What names no sequence
+/// is about the first. Geometry per layer comes from the weights. Not thread-safe.
 class Decoder {
 public:
     /// Loads the weights. @throws Error (kMalformed, kIo), Interrupted
@@ -41,6 +55,13 @@ public:
     /// @param first_wanted  logits are computed for tokens[first_wanted…] only (tokens.size(): for none)
     /// @throws Error (kUsage when the context is full, kMalformed for ids outside the vocabulary), Interrupted
     void feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink);
+
+    /// Appends tokens to several sequences in one pass: matrix products take all of them at once, attention is each
+    /// sequence's own. What a sequence gets differs from what it would get alone by rounding only, since kernels for
+    /// few tokens and for many sum in different orders; alone, with tokens as feed would take them, not at all.
+    /// @param items  of different sequences
+    /// @throws Error (kUsage when a context is full, kMalformed for ids outside the vocabulary); nothing is fed then
+    void step(std::span<const SequenceTokens> items, const StepSink& sink);
 
     /// Appends tokens to the sequence, and to `hidden` what their logits are computed from: [n_embd] for each of
     /// tokens[first_wanted…], after the last norm. @throws as feed
@@ -55,29 +76,36 @@ public:
     void replace(const TensorId& id, ggml_tensor* matrix) { weights_.replace(id, matrix); }
 
     /// Starts a new sequence without reloading anything.
-    void clear() { cache_.clear(); }
-    std::int32_t position() const { return cache_.used(); }
-    std::int32_t context_length() const { return cache_.capacity(); }
+    void clear() { cache(0).clear(); }
+    /// Forgets all but the first n_tokens, of position() at most.
+    void rewind(std::int32_t n_tokens, std::int32_t sequence = 0) { cache(sequence).rewind(n_tokens); }
+    std::int32_t position(std::int32_t sequence = 0) const { return cache(sequence).used(); }
+    std::int32_t context_length() const { return cache(0).capacity(); }
     const Architecture& architecture() const { return weights_.architecture(); }
     int threads() const { return backend_.threads(); }
     const std::string& backend_label() const { return backend_.label(); }
 
     /// Memory in use: weights, KV cache and the largest graphs so far.
     std::size_t weight_bytes() const { return weights_.bytes(); }
-    std::size_t cache_bytes() const { return cache_.bytes(); }
+    std::size_t cache_bytes() const;
     std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
 
 private:
     /// Called with the first wanted row of a batch and the number of its rows, which lie in hidden_.
     using BatchSink = std::function<void(std::size_t first, std::size_t n_rows)>;
     void feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink);
-    void feed_batch(std::span<const std::int32_t> tokens);
-    void emit_logits(std::size_t first, std::size_t n_tokens, const LogitsSink& sink);
+    /// Leaves the hidden states of all items in hidden_, one behind the other.
+    void run_pass(std::span<const SequenceTokens> items);
+    void require_fits(const SequenceTokens& item) const;
+    /// @param rows  [n][n_embd]  @param sink  called with the number of each row
+    void emit_logits(std::span<const float> rows, const std::function<void(std::size_t, std::span<const float>)>& sink);
+    KvCache& cache(std::int32_t sequence) { return caches_[static_cast<std::size_t>(sequence)]; }
+    const KvCache& cache(std::int32_t sequence) const { return caches_[static_cast<std::size_t>(sequence)]; }
 
     Backend backend_;
     Offload offload_;
     Weights weights_;
-    KvCache cache_;
+    std::vector<KvCache> caches_;
     bool exact_;
     std::int32_t batch_;
     GraphWorkspace hidden_graph_;

@@ -78,7 +78,8 @@ DecoderMemory decoder_memory(const Architecture& architecture, std::int32_t cont
     GraphWorkspace pass_graph(backend), logits_graph(backend);
     const PassWeights weights{distinct, layers, shapes.matrix(distinct.n_embd, distinct.n_vocab),
                               shapes.vector(distinct.n_embd), nullptr};
-    build_pass(pass_graph, {.weights = weights, .cache = cache}, n_tokens);
+    const PassSequence sequence{.cache = &cache, .n_tokens = n_tokens};
+    build_pass(pass_graph, {.weights = weights, .sequences = std::span(&sequence, 1)});
     build_logits_pass(logits_graph, distinct, weights.token_embedding, kLogitRows);
 
     const auto floats = static_cast<std::uint64_t>(n_tokens * distinct.n_embd) +

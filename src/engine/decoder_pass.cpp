@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <vector>
 
 #include "engine/decoder_graph.h"
@@ -11,6 +10,8 @@ namespace plasticity {
 namespace {
 
 constexpr std::size_t kNodesPerLayer = 80;
+/// Views, stores, attention and joining of one more sequence.
+constexpr std::size_t kNodesPerSequence = 20;
 constexpr std::size_t kNodesOutsideLayers = 64;
 
 /// Token i of the batch, at position n_past + i, sees every cell up to its own, or the last `window` of them.
@@ -26,42 +27,105 @@ std::vector<ggml_fp16_t> causal_mask(const ggml_tensor* shape, std::int64_t n_pa
     return mask;
 }
 
-/// {head_dim · n_head, tokens}
-ggml_tensor* build_attention(GraphWorkspace& graph, const PassSource& source, int layer, ggml_tensor* mask,
-                             const Projections& p) {
+/// Tokens [first, first + n) of {head_dim, heads, tokens}; the tensor itself where that is all of them.
+ggml_tensor* tokens_of(ggml_context* context, ggml_tensor* heads, std::int64_t first, std::int64_t n) {
+    if (n == heads->ne[2]) return heads;
+    return ggml_view_3d(context, heads, heads->ne[0], heads->ne[1], n, heads->nb[1], heads->nb[2],
+                        static_cast<std::size_t>(first) * heads->nb[2]);
+}
+
+/// One behind the other along the tokens, by halves: chains would copy the first ones again and again.
+ggml_tensor* joined(ggml_context* context, std::span<ggml_tensor* const> parts) {
+    if (parts.size() == 1) return parts.front();
+    const std::size_t half = parts.size() / 2;
+    return ggml_concat(context, joined(context, parts.first(half)), joined(context, parts.subspan(half)), 2);
+}
+
+struct AttentionInputs {
+    const PassSequence& sequence;
+    ggml_tensor* mask;
+    ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens of the sequence}
+};
+
+/// {head_dim, n_head, tokens}
+ggml_tensor* build_attention(GraphWorkspace& graph, const Architecture& architecture, int layer,
+                             const AttentionInputs& in) {
     ggml_context* context = graph.context();
-    const std::int64_t n_tokens = p.query->ne[2], n_cells = source.cache.cells(n_tokens);
-    source.cache.store(graph, layer, p.key, p.value);
-    ggml_tensor* heads = ggml_flash_attn_ext(
-        context, ggml_permute(context, p.query, 0, 2, 1, 3), source.cache.keys(context, layer, n_cells),
-        source.cache.values(context, layer, n_cells), mask, attention_scale(source.weights.architecture), 0.0f, 0.0f);
+    const KvCache& cache = *in.sequence.cache;
+    const std::int64_t n_cells = cache.cells(in.sequence.n_tokens);
+    cache.store(graph, layer, in.key, in.value);
+    ggml_tensor* heads =
+        ggml_flash_attn_ext(context, ggml_permute(context, in.query, 0, 2, 1, 3), cache.keys(context, layer, n_cells),
+                            cache.values(context, layer, n_cells), in.mask, attention_scale(architecture), 0.0f, 0.0f);
     ggml_prec_set_acc(heads, GGML_PREC_F32);
-    return ggml_reshape_2d(context, heads, p.query->ne[0] * p.query->ne[1], n_tokens);
+    return heads;
+}
+
+/// {head_dim · n_head, tokens}: of all sequences
+ggml_tensor* build_all_attention(GraphWorkspace& graph, const PassSource& source, int layer,
+                                 const std::vector<PassMask>& masks, const Projections& p) {
+    ggml_context* context = graph.context();
+    const bool slides = source.weights.layers[static_cast<std::size_t>(layer)].slides;
+    std::vector<ggml_tensor*> parts;
+    std::int64_t first = 0;
+    for (std::size_t i = 0; i < source.sequences.size(); ++i) {
+        const PassSequence& sequence = source.sequences[i];
+        const auto own = [&](ggml_tensor* heads) { return tokens_of(context, heads, first, sequence.n_tokens); };
+        parts.push_back(build_attention(graph, source.weights.architecture, layer,
+                                        {.sequence = sequence,
+                                         .mask = slides ? masks[i].window : masks[i].all,
+                                         .query = own(p.query),
+                                         .key = own(p.key),
+                                         .value = own(p.value)}));
+        first += sequence.n_tokens;
+    }
+    return ggml_reshape_2d(context, joined(context, parts), p.query->ne[0] * p.query->ne[1], p.query->ne[2]);
+}
+
+std::int64_t token_count(std::span<const PassSequence> sequences) {
+    std::int64_t n_tokens = 0;
+    for (const PassSequence& sequence : sequences) n_tokens += sequence.n_tokens;
+    return n_tokens;
+}
+
+/// Inputs are in the graph, and so have memory, even where no layer reads them.
+std::vector<PassMask> build_masks(GraphWorkspace& graph, const PassSource& source) {
+    std::vector<PassMask> masks;
+    const auto mask_of = [&](const PassSequence& sequence) {
+        ggml_tensor* mask = graph.input(GGML_TYPE_F16, sequence.cache->cells(sequence.n_tokens), sequence.n_tokens);
+        ggml_build_forward_expand(graph.graph(), mask);
+        return mask;
+    };
+    const bool has_window = source.weights.architecture.window.n_tokens > 0;
+    for (const PassSequence& sequence : source.sequences)
+        masks.push_back({.all = mask_of(sequence),
+                         .window = has_window ? mask_of(sequence) : nullptr,
+                         .n_past = sequence.cache->used()});
+    return masks;
 }
 
 }  // namespace
 
-DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int64_t n_tokens) {
+DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     const Architecture& a = source.weights.architecture;
-    const std::int64_t n_cells = source.cache.cells(n_tokens);
-    graph.begin(source.weights.layers.size() * kNodesPerLayer + kNodesOutsideLayers);
+    const std::int64_t n_tokens = token_count(source.sequences);
+    const std::size_t n_more = source.sequences.size() - 1;
+    graph.begin(source.weights.layers.size() * (kNodesPerLayer + n_more * kNodesPerSequence) + kNodesOutsideLayers +
+                n_more * 2);
     DecoderPass pass{.ids = graph.input(GGML_TYPE_I32, n_tokens),
                      .positions = graph.input(GGML_TYPE_I32, n_tokens),
-                     .mask = graph.input(GGML_TYPE_F16, n_cells, n_tokens),
-                     .window_mask = a.window.n_tokens > 0 ? graph.input(GGML_TYPE_F16, n_cells, n_tokens) : nullptr,
+                     .masks = build_masks(graph, source),
                      .hidden = nullptr,
                      .window = a.window.n_tokens};
-    for (ggml_tensor* input : {pass.positions, pass.mask, pass.window_mask})  // filled even where no layer reads it
-        if (input != nullptr) ggml_build_forward_expand(graph.graph(), input);
+    ggml_build_forward_expand(graph.graph(), pass.positions);
     const GraphScope scope{graph.context(), a, pass.positions, source.weights.rope_factors, source.exact};
 
     ggml_tensor* x = build_embedding(scope, source.weights.token_embedding, pass.ids);
     for (std::size_t index = 0; index < source.weights.layers.size(); ++index) {
         const LayerWeights& layer = source.weights.layers[index];
         if (layer.geometry.n_head > 0) {
-            ggml_tensor* heads =
-                build_attention(graph, source, static_cast<int>(index), layer.slides ? pass.window_mask : pass.mask,
-                                build_projections(scope, layer, x));
+            ggml_tensor* heads = build_all_attention(graph, source, static_cast<int>(index), pass.masks,
+                                                     build_projections(scope, layer, x));
             x = build_attention_output(scope, layer, heads, x).output;
         }
         x = build_feed_forward(scope, layer, x).output;
@@ -70,12 +134,14 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int
     return pass;
 }
 
-void DecoderPass::fill_positions(std::int64_t n_past) const {
-    std::vector<std::int32_t> where(static_cast<std::size_t>(positions->ne[0]));
-    std::iota(where.begin(), where.end(), static_cast<std::int32_t>(n_past));
+void DecoderPass::fill_positions() const {
+    std::vector<std::int32_t> where;
+    for (const PassMask& mask : masks) {
+        for (std::int64_t i = 0; i < mask.all->ne[1]; ++i) where.push_back(static_cast<std::int32_t>(mask.n_past + i));
+        fill<ggml_fp16_t>(mask.all, causal_mask(mask.all, mask.n_past, mask.all->ne[0]));
+        if (mask.window != nullptr) fill<ggml_fp16_t>(mask.window, causal_mask(mask.window, mask.n_past, window));
+    }
     fill<std::int32_t>(positions, where);
-    fill<ggml_fp16_t>(mask, causal_mask(mask, n_past, mask->ne[0]));
-    if (window_mask != nullptr) fill<ggml_fp16_t>(window_mask, causal_mask(window_mask, n_past, window));
 }
 
 LogitsPass build_logits_pass(GraphWorkspace& graph, const Architecture& architecture, ggml_tensor* output,

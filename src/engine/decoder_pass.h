@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "engine/backend.h"
 #include "engine/kv_cache.h"
@@ -13,27 +14,40 @@ namespace plasticity {
 /// Rows of logits computed at once: bounds memory for large vocabularies, and still fills the matrix product.
 inline constexpr std::size_t kLogitRows = 64;
 
+/// Tokens of one sequence, which go behind what its cache holds. They see nothing of other sequences.
+struct PassSequence {
+    const KvCache* cache = nullptr;
+    std::int64_t n_tokens = 0;  ///< at least one
+};
+
 /// What a pass of tokens through all blocks is built from.
 struct PassSource {
     PassWeights weights;
-    const KvCache& cache;  ///< the tokens go behind what it holds
-    bool exact = false;    ///< GraphScope::exact
+    std::span<const PassSequence> sequences;  ///< their tokens lie one behind the other in the pass
+    bool exact = false;                       ///< GraphScope::exact
+};
+
+/// What the tokens of one sequence see: its own cells.
+struct PassMask {
+    ggml_tensor* all;     ///< F16 {cells, tokens}
+    ggml_tensor* window;  ///< the same for blocks that see a window only; nullptr: there are none
+    std::int64_t n_past;  ///< cells before these tokens
 };
 
 /// Nodes of such a pass. Inputs are to be filled once the graph is prepared.
 struct DecoderPass {
-    ggml_tensor* ids;          ///< I32 {tokens}
-    ggml_tensor* positions;    ///< I32 {tokens}
-    ggml_tensor* mask;         ///< F16 {cells, tokens}
-    ggml_tensor* window_mask;  ///< the same for blocks that see a window only; nullptr: there are none
-    ggml_tensor* hidden;       ///< F32 {n_embd, tokens}: after the last norm
-    std::int64_t window = 0;   ///< tokens of it
+    ggml_tensor* ids;             ///< I32 {tokens}
+    ggml_tensor* positions;       ///< I32 {tokens}: of each in its own sequence
+    std::vector<PassMask> masks;  ///< of each sequence
+    ggml_tensor* hidden;          ///< F32 {n_embd, tokens}: after the last norm
+    std::int64_t window = 0;      ///< tokens of it
 
-    /// Everything but ids. @param n_past  tokens before these
-    void fill_positions(std::int64_t n_past) const;
+    /// Everything but ids.
+    void fill_positions() const;
 };
 
-DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source, std::int64_t n_tokens);
+/// Matrix products take the tokens of all sequences at once; attention is each sequence's own.
+DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source);
 
 struct LogitsPass {
     ggml_tensor* hidden;  ///< F32 {n_embd, tokens}

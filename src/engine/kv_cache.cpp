@@ -1,5 +1,9 @@
 #include "engine/kv_cache.h"
 
+#include <fmt/format.h>
+
+#include "core/error.h"
+
 namespace plasticity {
 namespace {
 
@@ -37,6 +41,10 @@ KvCache::KvCache(const Architecture& architecture, const Backend& backend, const
       head_dim_(architecture.head_dim),
       layers_(architecture.layers),
       stride_(backend.has_device() ? kDeviceStride : 1) {
+    if (head_dim_ % ggml_blck_size(options.type) != 0)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("KV cache: heads of {} do not divide into {}'s blocks of {}; use f16", head_dim_,
+                                ggml_type_name(options.type), ggml_blck_size(options.type)));
     declare(options);
     for (const Place place : {Place::kCpu, Place::kDevice}) {
         ggml_context* context = contexts_[static_cast<std::size_t>(place)].get();
@@ -85,7 +93,7 @@ ggml_tensor* KvCache::values(ggml_context* context, int layer, std::int64_t n_ce
 
 ggml_tensor* KvCache::view(ggml_context* context, ggml_tensor* cache, int layer, std::int64_t n_cells) const {
     const std::int64_t n_head_kv = layers_[static_cast<std::size_t>(layer)].n_head_kv;
-    const std::size_t head_bytes = static_cast<std::size_t>(head_dim_) * ggml_element_size(cache);
+    const std::size_t head_bytes = ggml_row_size(cache->type, head_dim_);
     return ggml_view_3d(context, cache, head_dim_, n_cells, n_head_kv, cache->nb[1], head_bytes, 0);
 }
 

@@ -11,14 +11,14 @@ namespace plasticity {
 
 struct KvCacheOptions {
     std::int32_t capacity = 0;       ///< tokens
-    ggml_type type = GGML_TYPE_F16;  ///< or F32
+    ggml_type type = GGML_TYPE_F16;  ///< or F32, or one whose blocks flash attention reads: Q8_0, Q4_0
     Offload offload = {};            ///< a layer's keys and values lie where its weights do
 };
 
 /// Keys and values of past tokens, each layer sized by its own KV groups: ne = {head_dim · n_head_kv, capacity}.
 class KvCache {
 public:
-    /// @throws Error (kIo) when there is no memory for it
+    /// @throws Error (kUsage when heads are no whole blocks of the type, kIo when there is no memory for it)
     KvCache(const Architecture& architecture, const Backend& backend, const KvCacheOptions& options);
 
     /// Shapes alone, for planning a graph that is never run: nothing is allocated.
@@ -26,6 +26,8 @@ public:
 
     /// Forgets the past; the memory stays.
     void clear() { used_ = 0; }
+    /// Forgets all but the first n_tokens.
+    void rewind(std::int32_t n_tokens) { used_ = n_tokens < used_ ? n_tokens : used_; }
     std::int32_t capacity() const { return capacity_; }
     std::int32_t used() const { return used_; }
     void advance(std::int32_t n_tokens) { used_ += n_tokens; }

@@ -5,32 +5,50 @@
 #include <span>
 #include <vector>
 
+#include "engine/sampler_options.h"
+
 struct llama_sampler;  // NOLINT(readability-identifier-naming): libllama's own
 
 namespace plasticity {
 
-struct SamplerOptions {
-    float temperature = 0.8f;  ///< 0: the most likely token, always
-    std::int32_t top_k = 40;   ///< 0: off
-    float top_p = 0.95f;       ///< 1: off
-    float min_p = 0.05f;       ///< 0: off
-    std::uint32_t seed = 0;
-};
+class Tokenizer;
 
-/// Chooses a token from logits by libllama's samplers, in llama.cpp's order: top-k, top-p, min-p, temperature.
+/// Chooses tokens from logits by libllama's samplers, in llama.cpp's order: penalties, top-k, top-p, min-p,
+/// temperature. A grammar, if there is one, is asked first about the token that would be chosen without it, and only
+/// where it refuses that one about the whole vocabulary, which takes long; the distribution is the same.
 class Sampler {
 public:
-    explicit Sampler(const SamplerOptions& options);
+    /// @throws Error (kUsage for a grammar that libllama does not take)
+    Sampler(const SamplerOptions& options, const Tokenizer& tokenizer);
     ~Sampler();
+    Sampler(Sampler&&) noexcept;
+    Sampler& operator=(Sampler&&) noexcept;
+
+    /// Tokens of the prompt, which penalties count among the recent ones.
+    void accept_prompt(std::span<const std::int32_t> tokens);
 
     /// @param logits  [n_vocab]
+    /// @throws Error (kUsage where the grammar allows no token)
     std::int32_t choose(std::span<const float> logits);
 
 private:
-    struct ChainDeleter {
-        void operator()(llama_sampler* chain) const noexcept;
+    struct Deleter {
+        void operator()(llama_sampler* sampler) const noexcept;
     };
-    std::unique_ptr<llama_sampler, ChainDeleter> chain_;
+    using SamplerPtr = std::unique_ptr<llama_sampler, Deleter>;
+
+    static SamplerPtr make_chain(const SamplerOptions& options);
+    static SamplerPtr make_penalties(const SamplerOptions& options, std::int32_t n_vocab);
+    static SamplerPtr make_grammar(const SamplerOptions& options, const Tokenizer& tokenizer);
+    /// @param constraint  takes out what it forbids first; nullptr: nothing
+    std::int32_t select(std::span<const float> logits, llama_sampler* constraint) const;
+    bool grammar_allows(std::int32_t token) const;
+    void accept_by_grammar(std::int32_t token);
+
+    bool greedy_;
+    SamplerPtr chain_;
+    SamplerPtr penalties_;  ///< nullptr: none
+    SamplerPtr grammar_;    ///< nullptr: none
 };
 
 }  // namespace plasticity

@@ -5,45 +5,15 @@
 #include <llama.h>
 
 #include <exception>
-#include <mutex>
 #include <tuple>
 #include <type_traits>
 
 #include "core/error.h"
-#include "io/printable.h"
+#include "engine/libllama_log.h"
 #include "model/tokenizer_check.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::size_t kMaxReasonBytes = 500;
-
-/// libllama logs through one process-wide callback; what it says while a vocabulary loads explains a failure.
-class LogCapture {
-public:
-    LogCapture() : lock_(mutex()) {
-        text().clear();
-        llama_log_set(
-            [](ggml_log_level level, const char* line, void*) {
-                if (level >= GGML_LOG_LEVEL_WARN) text() += line;
-            },
-            nullptr);
-    }
-    ~LogCapture() {
-        llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
-    }
-    static std::string& text() {
-        static std::string captured;
-        return captured;
-    }
-
-private:
-    static std::mutex& mutex() {
-        static std::mutex m;
-        return m;
-    }
-    std::lock_guard<std::mutex> lock_;
-};
 
 struct GgufContextDeleter {
     void operator()(gguf_context* context) const noexcept { gguf_free(context); }
@@ -126,7 +96,7 @@ Tokenizer::Tokenizer(const GgufMetadata& tokenizer) : chat_template_(tokenizer.t
         throw Error(ErrorKind::kMalformed,
                     "tokenizer: the model carries no vocabulary (tokenizer.ggml.tokens); was it written with "
                     "--no-tokenizer?");
-    const LogCapture log;
+    const LibllamaLog log;
     const GgufContextPtr metadata(gguf_init_empty());
     // Any architecture will do: with vocab_only, libllama reads nothing but the tokenizer.
     gguf_set_val_str(metadata.get(), "general.architecture", "llama");
@@ -135,9 +105,7 @@ Tokenizer::Tokenizer(const GgufMetadata& tokenizer) : chat_template_(tokenizer.t
     llama_model_params parameters = llama_model_default_params();
     parameters.vocab_only = true;
     model_.reset(llama_model_init_from_user(metadata.get(), [](ggml_tensor*, void*) {}, nullptr, parameters));
-    if (!model_)
-        throw Error(ErrorKind::kMalformed,
-                    fmt::format("tokenizer: libllama refuses it: {}", printable(LogCapture::text(), kMaxReasonBytes)));
+    if (!model_) throw Error(ErrorKind::kMalformed, fmt::format("tokenizer: libllama refuses it: {}", log.text()));
     require_added_tokens(vocab());
 }
 

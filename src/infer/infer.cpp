@@ -1,6 +1,6 @@
 #include "plasticity/infer.h"
 
-#include <algorithm>
+#include <chrono>
 
 #include "core/progress.h"
 #include "engine/generate.h"
@@ -9,42 +9,58 @@
 namespace plasticity {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const InferOptions& options) {
     if (!options.use_chat_template) return tokenizer.encode(options.prompt, true, true);
-    const ChatMessage message{"user", options.prompt};
-    return tokenizer.encode(tokenizer.apply_chat_template(std::span(&message, 1)), true, true);
+    std::vector<ChatMessage> messages;
+    if (!options.system.empty()) messages.push_back({"system", options.system});
+    messages.push_back({"user", options.prompt});
+    return tokenizer.encode(tokenizer.apply_chat_template(messages), true, true);
 }
 
-GenerateOptions generate_options(const InferOptions& options) {
-    return {
-        .max_tokens = options.max_tokens,
-        .sampler = {.temperature = options.temperature,
-                    .top_k = options.top_k,
-                    .top_p = options.top_p,
-                    .min_p = options.min_p,
-                    .seed = options.seed},
-        .stop = options.stop,
-    };
+/// All of what the model was made for where the text is to go on as long as it likes.
+std::int64_t wanted_context(const InferOptions& options, std::size_t prompt_tokens) {
+    if (options.max_tokens < 0) return INT32_MAX;
+    return static_cast<std::int64_t>(prompt_tokens) + options.max_tokens;
+}
+
+std::vector<InferredToken> with_text(const Tokenizer& tokenizer, const std::vector<ScoredToken>& tokens) {
+    std::vector<InferredToken> all;
+    for (const ScoredToken& token : tokens) {
+        InferredToken inferred{token.token, tokenizer.piece(token.token), token.log_probability, {}};
+        for (const TokenProbability& other : token.top)
+            inferred.top.push_back({other.token, tokenizer.piece(other.token, true), other.log_probability, {}});
+        all.push_back(std::move(inferred));
+    }
+    return all;
 }
 
 }  // namespace
 
 InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
                   Progress& progress) {
+    const auto start = Clock::now();
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
     const std::vector<std::int32_t> prompt = encode_prompt(tokenizer, options);
-    const auto needed = static_cast<std::int32_t>(prompt.size()) + std::max(options.max_tokens, 0);
-    Decoder decoder(*model,
-                    {.context_length = std::min(needed, model->architecture().context_length),
-                     .threads = options.threads,
-                     .backend = options.backend},
-                    progress);
-    const Generation generation = generate(decoder, tokenizer, prompt, generate_options(options), on_text);
+    DecoderOptions decoder_for =
+        decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()), options.threads);
+    decoder_for.backend = options.backend;
+    Decoder decoder(*model, decoder_for, progress);
+    const double load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const Generation generation = generate(decoder, tokenizer, {.tokens = prompt},
+                                           {.max_tokens = options.max_tokens,
+                                            .sampler = options.sampler,
+                                            .stop = options.stop,
+                                            .top_probabilities = options.top_probabilities},
+                                           on_text);
     return {
         .text = generation.text,
+        .tokens = with_text(tokenizer, generation.tokens),
         .prompt_tokens = static_cast<std::int32_t>(prompt.size()),
-        .generated_tokens = static_cast<std::int32_t>(generation.tokens.size()),
+        .context_length = decoder.context_length(),
+        .load_seconds = load_seconds,
         .prompt_seconds = generation.prompt_seconds,
         .generation_seconds = generation.generation_seconds,
         .stop_reason = std::string(stop_reason_name(generation.reason)),

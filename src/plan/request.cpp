@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "artifact/type_names.h"
@@ -13,7 +12,6 @@ namespace plasticity {
 namespace {
 
 constexpr std::int32_t kDefaultContext = 4096;
-constexpr std::array kKvTypes{GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0};
 
 [[noreturn]] void refuse(const std::string& message) {
     throw Error(ErrorKind::kUsage, "plan: " + message);
@@ -147,9 +145,9 @@ PlanGoal read_goal(const PlanOptions& options, const Model& model) {
     const std::int32_t trained = architecture.context_length > 0 ? architecture.context_length : kDefaultContext;
     goal.context_length = options.context_length > 0 ? options.context_length : std::min(kDefaultContext, trained);
 
-    goal.kv_type = read_type(options.kv_type, "--kv-type");
-    if (std::find(kKvTypes.begin(), kKvTypes.end(), goal.kv_type) == kKvTypes.end())
-        refuse(fmt::format("--kv-type {}; expected f16, q8_0 or q4_0", options.kv_type));
+    const std::optional<ggml_type> kv_type = parse_kv_type(options.kv_type);
+    if (!kv_type) refuse(fmt::format("--kv-type {}; expected f16, q8_0 or q4_0", options.kv_type));
+    goal.kv_type = *kv_type;
     if (architecture.head_dim % ggml_blck_size(goal.kv_type) != 0)
         refuse(fmt::format("--kv-type {}: heads of {} do not divide into its blocks of {}; use f16", options.kv_type,
                            architecture.head_dim, ggml_blck_size(goal.kv_type)));

@@ -23,10 +23,13 @@ GeneratedTokens continue_text(const Model& model, Decoder& decoder, Report& repo
     const Tokenizer tokenizer(model.tokenizer());
     report.test_prompt = kPrompt;
     const auto prompt = tokenizer.encode(kPrompt, true, false);
-    const GenerateOptions options{.max_tokens = kMaxTokens, .sampler = {.temperature = 0}, .stop = {}};
-    const Generation generation = generate(decoder, tokenizer, prompt, options, {});
+    const GenerateOptions options{
+        .max_tokens = kMaxTokens, .sampler = {.temperature = 0}, .stop = {}, .top_probabilities = 0};
+    const Generation generation = generate(decoder, tokenizer, {.tokens = prompt}, options, {});
     report.test_output = generation.text;
-    return {generation.tokens, generation.log_probabilities};
+    GeneratedTokens generated{.tokens = token_ids(generation.tokens)};
+    for (const ScoredToken& token : generation.tokens) generated.log_probabilities.push_back(token.log_probability);
+    return generated;
 }
 
 /// For files that leave the tokenizer out: the most likely token after each, from ids that every vocabulary has.

@@ -38,6 +38,26 @@ TEST(InterruptDeathTest, KeepsSignalsIgnoredThatTheParentIgnored) {
         ::testing::ExitedWithCode(0), "");
 }
 
+TEST(InterruptDeathTest, SigintCanBeForgottenSigtermNot) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    EXPECT_EXIT(
+        {
+            install_signal_handlers();
+            std::raise(SIGINT);
+            if (!forget_sigint() || forget_sigint()) std::exit(1);
+            throw_if_interrupted();
+            std::raise(SIGTERM);
+            std::raise(SIGINT);
+            if (forget_sigint()) std::exit(2);
+            try {
+                throw_if_interrupted();
+            } catch (const Interrupted& interrupted) {
+                std::exit(interrupted.exit_code());
+            }
+        },
+        ::testing::ExitedWithCode(143), "");
+}
+
 TEST(Interrupt, PassesWhereNothingHasHappened) {
     EXPECT_NO_THROW(throw_if_interrupted());
 }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <vector>
+
 namespace plasticity {
 namespace {
 
@@ -14,6 +16,15 @@ TEST(AvailableMemory, IsSomethingAndNoMoreThanTheMachineHas) {
         static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
     EXPECT_GT(*available, 0u);
     EXPECT_LE(*available, all);
+}
+
+TEST(PeakResidentBytes, GrowsWithWhatIsTouched) {
+    constexpr std::size_t kMore = 64 << 20;
+    const auto before = peak_resident_bytes();
+    const std::vector<char> touched(kMore, 1);
+    ASSERT_TRUE(before.has_value());
+    EXPECT_GE(*peak_resident_bytes() + touched[0], *before);
+    EXPECT_GE(*peak_resident_bytes(), kMore);
 }
 #endif
 

@@ -69,11 +69,12 @@ protected:
         std::vector<float> hidden;
         for (const std::size_t n_tokens : {270, 20}) {
             const auto tokens = test::scattered_tokens(n_tokens);
+            const PassSequence sequence{.cache = &cache, .n_tokens = static_cast<std::int64_t>(n_tokens)};
             const DecoderPass pass =
-                build_pass(graph, {.weights = weights.pass(), .cache = cache}, static_cast<std::int64_t>(n_tokens));
+                build_pass(graph, {.weights = weights.pass(), .sequences = std::span(&sequence, 1)});
             graph.prepare();
             fill<std::int32_t>(pass.ids, tokens);
-            pass.fill_positions(cache.used());
+            pass.fill_positions();
             graph.run();
             std::vector<float> rows(n_tokens * static_cast<std::size_t>(model_->architecture().n_embd));
             fetch<float>(pass.hidden, rows);

@@ -130,6 +130,33 @@ TEST_P(DecoderOfATinyModel, TakesTheMemoryThatIsPredicted) {
     EXPECT_GT(decoder_memory(model_->architecture(), 2048).graphs, predicted.graphs);
 }
 
+/// Keys and values of eight and of four bits: logits, whose spread is about 1, move by less than the rounding could do
+/// to them (2^-8 and 2^-4 of each element's largest neighbour), and by more than nothing.
+TEST(KvCacheTypes, QuantisedOnesSayAboutTheSameInLessMemory) {
+    const test::TempDir dir;
+    const auto model = open_model(test::write_tiny_gguf(dir / "t.gguf", {.head_dim = 32, .context_length = 64}));
+    const auto tokens = scattered_tokens(40);
+    const auto logits_with = [&](ggml_type type, std::size_t& bytes) {
+        Decoder decoder(*model, {.context_length = 64, .threads = 1, .kv_type = type}, quiet());
+        bytes = decoder.cache_bytes();
+        return logits_of(decoder, tokens, 8);
+    };
+    std::size_t f16_bytes = 0, bytes = 0;
+    const Rows f16 = logits_with(GGML_TYPE_F16, f16_bytes);
+    for (const auto& [type, tolerance] : {std::pair{GGML_TYPE_Q8_0, 0.05}, {GGML_TYPE_Q4_0, 0.5}}) {
+        const double difference = largest_difference(f16, logits_with(type, bytes));
+        EXPECT_GT(difference, 0.0) << ggml_type_name(type);
+        EXPECT_LT(difference, tolerance) << ggml_type_name(type);
+        EXPECT_EQ(bytes, f16_bytes / 64 * ggml_type_size(type)) << ggml_type_name(type);
+    }
+}
+
+TEST(KvCacheTypes, BlocksThatHeadsDoNotFillAreRefused) {
+    const test::TempDir dir;
+    const auto model = open_model(test::write_tiny_gguf(dir / "t.gguf"));
+    EXPECT_THROW(Decoder(*model, {.context_length = 8, .threads = 1, .kv_type = GGML_TYPE_Q8_0}, quiet()), Error);
+}
+
 class DecoderLimits : public testing::Test {
 protected:
     DecoderLimits()

@@ -32,8 +32,9 @@ public:
     Generation say(const std::vector<std::string>& stop, std::int32_t max_tokens = 64, std::int32_t context = 64) {
         pieces.clear();
         Decoder decoder(*model_, {.context_length = context, .threads = 1}, quiet());
-        const GenerateOptions options{.max_tokens = max_tokens, .sampler = {.temperature = 0}, .stop = stop};
-        return generate(decoder, *tokenizer_, std::span(&prompt_, 1), options,
+        const GenerateOptions options{
+            .max_tokens = max_tokens, .sampler = {.temperature = 0}, .stop = stop, .top_probabilities = 2};
+        return generate(decoder, *tokenizer_, {.tokens = std::span(&prompt_, 1)}, options,
                         [&](std::string_view piece) { pieces.emplace_back(piece); });
     }
 
@@ -59,10 +60,14 @@ TEST(Generate, GoesOnToTheEndOfText) {
     const Generation said = model.say({});
     EXPECT_EQ(said.text, "bcdef");
     EXPECT_EQ(said.reason, StopReason::kEndOfText);
-    EXPECT_EQ(said.tokens, (std::vector<std::int32_t>{'b', 'c', 'd', 'e', 'f'}));
+    EXPECT_EQ(token_ids(said.tokens), (std::vector<std::int32_t>{'b', 'c', 'd', 'e', 'f'}));
     EXPECT_EQ(model.pieces, (std::vector<std::string>{"b", "c", "d", "e", "f"}));
-    ASSERT_EQ(said.log_probabilities.size(), 5u);
-    EXPECT_NEAR(said.log_probabilities[0], -std::log1p(263 * std::exp(-20.0)), 1e-6);
+    const ScoredToken& first = said.tokens.front();
+    EXPECT_NEAR(first.log_probability, -std::log1p(263 * std::exp(-20.0)), 1e-6);
+    ASSERT_EQ(first.top.size(), 2u);
+    EXPECT_EQ(first.top[0], (TokenProbability{'b', first.log_probability}));
+    EXPECT_EQ(first.top[1].token, 0) << "of equal tokens the first";
+    EXPECT_NEAR(first.top[1].log_probability, first.log_probability - 20, 1e-5);
 }
 
 TEST(Generate, StopStringMayBeSplitOverTokens) {
@@ -114,7 +119,10 @@ TEST(Generate, StopsWhereTheContextEnds) {
     Speller model("abcdef");
     const Generation said = model.say({}, 64, 3);
     EXPECT_EQ(said.text, "bcd");
-    EXPECT_EQ(said.reason, StopReason::kLength);
+    EXPECT_EQ(said.reason, StopReason::kContext);
+    EXPECT_EQ(model.say({}, -1, 3).reason, StopReason::kContext);
+    EXPECT_EQ(model.say({}, 3, 3).reason, StopReason::kLength);
+    EXPECT_EQ(model.say({}, -1).text, "bcdef");
 }
 
 class GenerateFromATinyModel : public testing::Test {
@@ -122,7 +130,8 @@ protected:
     Generation say(const SamplerOptions& sampler, int threads = 1) {
         Decoder decoder(*model_, {.context_length = 64, .threads = threads}, quiet());
         const auto prompt = tokenizer_.encode("in the", true, true);
-        return generate(decoder, tokenizer_, prompt, {.max_tokens = 24, .sampler = sampler}, {});
+        return generate(decoder, tokenizer_, {.tokens = prompt},
+                        {.max_tokens = 24, .sampler = sampler, .top_probabilities = 0}, {});
     }
 
     test::TempDir dir_;
@@ -134,7 +143,6 @@ TEST_F(GenerateFromATinyModel, GreedyIsDeterministic) {
     const Generation first = say({.temperature = 0, .seed = 1});
     EXPECT_EQ(say({.temperature = 0, .seed = 2}).tokens, first.tokens);
     EXPECT_EQ(say({.temperature = 0}, 2).tokens, first.tokens);
-    EXPECT_EQ(say({.temperature = 0}, 2).log_probabilities, first.log_probabilities);
     EXPECT_EQ(say({.temperature = 5, .top_k = 1, .seed = 3}).tokens, first.tokens);
 }
 
@@ -146,10 +154,27 @@ TEST_F(GenerateFromATinyModel, SamplingFollowsItsSeed) {
     EXPECT_NE(say(sampler).tokens, say(other).tokens);
 }
 
+TEST_F(GenerateFromATinyModel, GoesOnFromWhatTheDecoderHolds) {
+    const Generation whole = say({.temperature = 0});
+    Decoder decoder(*model_, {.context_length = 64, .threads = 1}, quiet());
+    const auto prompt = tokenizer_.encode("in the", true, true);
+    const std::span<const std::int32_t> first(prompt.data(), 1), rest = std::span(prompt).subspan(1);
+    const auto say_rest = [&] {
+        return generate(decoder, tokenizer_, {.tokens = rest, .fed_already = first},
+                        {.max_tokens = 24, .sampler = {.temperature = 0}}, {});
+    };
+    decoder.feed(first, 1, {});
+    EXPECT_EQ(token_ids(say_rest().tokens), token_ids(whole.tokens));
+    decoder.rewind(1);
+    EXPECT_EQ(decoder.position(), 1);
+    EXPECT_EQ(token_ids(say_rest().tokens), token_ids(whole.tokens)) << "what was rewound is forgotten";
+}
+
 TEST_F(GenerateFromATinyModel, RefusesAnEmptyPromptAndOneTooLong) {
     Decoder decoder(*model_, {.context_length = 8, .threads = 1}, quiet());
+    const auto too_many = test::scattered_tokens(9);
     EXPECT_THROW(generate(decoder, tokenizer_, {}, {}, {}), Error);
-    EXPECT_THROW(generate(decoder, tokenizer_, test::scattered_tokens(9), {}, {}), Error);
+    EXPECT_THROW(generate(decoder, tokenizer_, {.tokens = too_many}, {}, {}), Error);
 }
 
 }  // namespace

@@ -28,7 +28,9 @@ struct Finished {
 };
 
 /// Runs PLASTICITY_TEST_PROGRAM with these arguments. @param scratch  for its output streams; two files are left there
-inline Finished run_program(const std::vector<std::string>& arguments, const std::filesystem::path& scratch) {
+/// @param input  what it reads from stdin
+inline Finished run_program(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
+                            const std::filesystem::path& input = "/dev/null") {
     const auto quoted = [](const std::string& text) {
         std::string all(1, '\'');
         for (const char letter : text)
@@ -42,7 +44,7 @@ inline Finished run_program(const std::vector<std::string>& arguments, const std
     const auto out = scratch / "stdout", err = scratch / "stderr";
     std::string command = quoted(require_environment("PLASTICITY_TEST_PROGRAM"));
     for (const std::string& argument : arguments) command.append(" ").append(quoted(argument));
-    command += " </dev/null >" + quoted(out.string()) + " 2>" + quoted(err.string());
+    command += " <" + quoted(input.string()) + " >" + quoted(out.string()) + " 2>" + quoted(err.string());
     const int status = std::system(command.c_str());
     return {.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1, .out = read_bytes(out), .err = read_bytes(err)};
 }

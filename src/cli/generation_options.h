@@ -1,0 +1,31 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "engine/cache_request.h"
+#include "engine/sampler_options.h"
+
+namespace plasticity {
+
+/// A text given on the command line or as a file.
+struct TextSource {
+    std::string text;
+    std::filesystem::path file;
+
+    bool given() const { return !text.empty() || !file.empty(); }
+    /// The text, or the file's without its last line break. @throws Error (kMissing, kMalformed, kIo)
+    std::string read() const;
+};
+
+/// Adds --temp, --top-k, --top-p, --min-p, the penalties, --grammar and --grammar-file, as llama.cpp names them.
+/// --seed is everyone's (CommonOptions).
+void add_sampler_options(CLI::App& command, SamplerOptions& options, TextSource& grammar);
+
+/// Adds -c/--ctx-size and --kv-type. @param context_help  what happens without -c
+void add_cache_options(CLI::App& command, CacheRequest& request, const std::string& context_help);
+
+}  // namespace plasticity

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <mutex>
+#include <string>
+
+namespace plasticity {
+
+/// Catches what libllama logs, through its one process-wide callback, while this lives: warnings and errors explain a
+/// failure. Afterwards libllama is silent. One at a time; others wait.
+class LibllamaLog {
+public:
+    LibllamaLog();
+    ~LibllamaLog();
+    LibllamaLog(const LibllamaLog&) = delete;
+    LibllamaLog& operator=(const LibllamaLog&) = delete;
+
+    /// What was said so far, fit for a message.
+    std::string text() const;
+
+private:
+    std::lock_guard<std::mutex> lock_;
+};
+
+}  // namespace plasticity

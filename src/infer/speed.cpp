@@ -1,0 +1,111 @@
+#include "infer/speed.h"
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+
+#include "core/error.h"
+#include "core/memory.h"
+#include "engine/decoder.h"
+#include "model/model.h"
+
+namespace plasticity {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int32_t kWarmUpTokens = 16;
+
+double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Tokens without a pattern: which ones does not matter, but rows of the embedding must not all come from the caches.
+std::vector<std::int32_t> arbitrary_tokens(std::int32_t n, std::int32_t n_vocab) {
+    std::vector<std::int32_t> tokens;
+    std::uint32_t state = 1;
+    for (std::int32_t i = 0; i < n; ++i) {
+        state = state * 1664525u + 1013904223u;
+        tokens.push_back(static_cast<std::int32_t>(state % static_cast<std::uint32_t>(n_vocab)));
+    }
+    return tokens;
+}
+
+void feed_at_once(Decoder& decoder, std::span<const std::int32_t> tokens) {
+    decoder.clear();
+    if (!tokens.empty()) decoder.feed(tokens, tokens.size() - 1, [](std::int32_t, std::span<const float>) {});
+}
+
+void feed_one_by_one(Decoder& decoder, std::span<const std::int32_t> tokens) {
+    decoder.clear();
+    for (const std::int32_t& token : tokens)
+        decoder.feed(std::span(&token, 1), 0, [](std::int32_t, std::span<const float>) {});
+}
+
+void measure(SpeedSeries& series, const std::function<void()>& run) {
+    if (series.tokens == 0) return;
+    const auto start = Clock::now();
+    run();
+    series.runs.push_back(series.tokens / std::max(seconds_since(start), 1e-9));
+}
+
+std::uint64_t total_bytes(const std::vector<SourceFile>& files) {
+    std::uint64_t bytes = 0;
+    for (const SourceFile& file : files) bytes += file.bytes;
+    return bytes;
+}
+
+}  // namespace
+
+double SpeedSeries::median() const {
+    if (runs.empty()) return 0;
+    std::vector<double> sorted = runs;
+    std::ranges::sort(sorted);
+    const std::size_t middle = sorted.size() / 2;
+    return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+double SpeedSeries::spread() const {
+    if (runs.empty()) return 0;
+    const auto [lowest, highest] = std::ranges::minmax_element(runs);
+    return (*highest - *lowest) / median();
+}
+
+Speed measure_speed(const SpeedOptions& options, Progress& progress) {
+    if (options.prompt_tokens == 0 && options.generated_tokens == 0)
+        throw Error(ErrorKind::kUsage, "bench speed: neither prompt nor generation is to be measured; give -p or -n");
+    const auto start = Clock::now();
+    const auto model = open_model(options.model);
+    const std::int32_t longest = std::max({options.prompt_tokens, options.generated_tokens, kWarmUpTokens});
+    DecoderOptions decoder_for = decoder_options(model->architecture(), options.cache, longest, options.threads);
+    decoder_for.backend = options.backend;
+    Decoder decoder(*model, decoder_for, progress);
+    Speed speed{.prompt = {options.prompt_tokens, {}},
+                .generation = {options.generated_tokens, {}},
+                .load_seconds = seconds_since(start),
+                .threads = decoder.threads(),
+                .backend = decoder.backend_label(),
+                .file_bytes = total_bytes(model->files())};
+
+    const auto tokens = arbitrary_tokens(longest, model->architecture().n_vocab);
+    const std::span<const std::int32_t> all(tokens);
+    const auto warm_up = static_cast<std::size_t>(std::min(kWarmUpTokens, decoder.context_length()));
+    feed_at_once(decoder, all.first(warm_up));
+    feed_one_by_one(decoder, all.first(std::min<std::size_t>(warm_up, 2)));
+    progress.begin("bench speed", static_cast<std::uint64_t>(options.repetitions), "repetitions");
+    for (std::int32_t i = 0; i < options.repetitions; ++i) {
+        measure(speed.prompt,
+                [&] { feed_at_once(decoder, all.first(static_cast<std::size_t>(options.prompt_tokens))); });
+        measure(speed.generation,
+                [&] { feed_one_by_one(decoder, all.first(static_cast<std::size_t>(options.generated_tokens))); });
+        progress.advance(1);
+    }
+    progress.end();
+    speed.weight_bytes = decoder.weight_bytes();
+    speed.cache_bytes = decoder.cache_bytes();
+    speed.compute_bytes = decoder.compute_bytes();
+    speed.peak_resident_bytes = peak_resident_bytes().value_or(0);
+    return speed;
+}
+
+}  // namespace plasticity
