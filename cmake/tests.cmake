@@ -52,7 +52,7 @@ endforeach()
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake)
 endfunction()
 
-foreach(name core io model artifact engine quant score plan compress verify infer cli)
+foreach(name core io model artifact engine quant score plan compress verify infer serve cli)
     plasticity_tests(${name} unit plasticity_${name})
 endforeach()
 plasticity_tests(integration real plasticity_cli)
@@ -80,6 +80,11 @@ plasticity_script_test(docs.robustness docs/check_robustness.py ${CMAKE_SOURCE_D
 add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
          ${CMAKE_SOURCE_DIR}/docs/pipeline.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
 set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 1200 RUN_SERIAL ON)
+
+# The server and the chat, on a real model and by real clients.
+add_test(NAME serve.clients COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/serve_test.py
+         $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
+set_tests_properties(serve.clients PROPERTIES LABELS real TIMEOUT 900 RUN_SERIAL ON)
 
 # Tokenizers: stock libllama on the files written here against HF tokenizers on the files they were written from.
 add_executable(tokenize_lines ${CMAKE_SOURCE_DIR}/tests/tokenizers/tokenize_lines.cpp)

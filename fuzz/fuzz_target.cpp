@@ -16,6 +16,7 @@ namespace plasticity::fuzz {
 namespace {
 
 constexpr std::array kTargets{
+    Target{"api_request", run_api_request},
     Target{"config", run_config},
     Target{"corpus", run_corpus},
     Target{"gate_gradients", run_gate_gradients},

@@ -38,6 +38,7 @@ bool accepts(std::initializer_list<ErrorKind> refusals, const std::function<void
 /// An input that was accepted must hold to what the reader promises. Ends the process where it does not.
 void require(bool holds, std::string_view promise);
 
+void run_api_request(std::span<const std::byte> input);
 void run_config(std::span<const std::byte> input);
 void run_corpus(std::span<const std::byte> input);
 void run_gate_gradients(std::span<const std::byte> input);

@@ -178,6 +178,14 @@ void write_score_seeds(const fs::path& seeds) {
 void write_text_seeds(const fs::path& seeds) {
     write_text(seeds / "shard_index/both.seed",
                R"({"metadata":{"total_size":8},"weight_map":{"a":"1.safetensors","b":"2.safetensors"}})");
+    write_text(
+        seeds / "api_request/text.seed",
+        R"({"model":"m","prompt":[[1,2],[3]],"max_tokens":1,"logprobs":1,"echo":true,"temperature":0,"seed":1})");
+    write_text(
+        seeds / "api_request/chat.seed",
+        R"({"messages":[{"role":"system","content":"b"},{"role":"user","content":[{"type":"text","text":"a"}]}],)"
+        R"("stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"stop":["x"]})");
+    write_text(seeds / "api_request/tokenize.seed", R"({"content":"a b","add_special":true})");
     write_text(seeds / "corpus/forms.seed",
                "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
                "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
@@ -192,8 +200,8 @@ int main(int argc, char** argv) {
     }
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
-    for (const char* target : {"config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors", "shard_index",
-                               "statistics", "tokenizer", "vocabulary"})
+    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors",
+                               "shard_index", "statistics", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");

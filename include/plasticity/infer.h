@@ -47,11 +47,11 @@ struct InferResult {
     double generation_seconds = 0;
     std::string stop_reason;  ///< "end of text", "stop string", "length", "context"
     std::string backend;      ///< what it ran on: "CPU", or a device with its description
-    std::string backend;      ///< what it ran on: "CPU", or a device with its description
+};
 
-    /// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty
-    /// @throws Error (kMissing, kMalformed, kUsage when the prompt exceeds the context), Interrupted
-    InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
-                      Progress& progress);
+/// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty
+/// @throws Error (kMissing, kMalformed, kUsage when the prompt exceeds the context), Interrupted
+InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
+                  Progress& progress);
 
 }  // namespace plasticity

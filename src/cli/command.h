@@ -46,6 +46,8 @@ void add_backend_options(CLI::App& command, BackendChoice& choice);
 void print_json(const nlohmann::ordered_json& document);
 /// A line of text to stdout.
 void print_line(std::string_view line);
+/// A piece of what a model says to stdout, at once; on a terminal without what that would obey.
+void print_text(std::string_view text);
 
 // One function a command; each adds itself to the program.
 void add_score_command(CLI::App& program, CommandResult& result);
@@ -54,6 +56,9 @@ void add_plan_command(CLI::App& program, CommandResult& result);
 void add_compress_command(CLI::App& program, CommandResult& result);
 void add_verify_command(CLI::App& program, CommandResult& result);
 void add_infer_command(CLI::App& program, CommandResult& result);
+void add_chat_command(CLI::App& program, CommandResult& result);
+void add_bench_command(CLI::App& program, CommandResult& result);
+void add_serve_command(CLI::App& program, CommandResult& result);
 void add_eval_command(CLI::App& program, CommandResult& result);
 void add_inspect_command(CLI::App& program, CommandResult& result);
 void add_export_command(CLI::App& program, CommandResult& result);

@@ -46,7 +46,10 @@ int run(int argc, char** argv) {
     add_compress_command(program, result);
     add_verify_command(program, result);
     add_infer_command(program, result);
+    add_chat_command(program, result);
+    add_serve_command(program, result);
     add_eval_command(program, result);
+    add_bench_command(program, result);
     add_inspect_command(program, result);
     add_diff_command(program, result);
     add_export_command(program, result);

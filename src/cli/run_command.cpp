@@ -152,7 +152,7 @@ private:
         summary.sample = infer({.model = output(),
                                 .prompt = command_.prompt,
                                 .max_tokens = kSpeedTokens,
-                                .temperature = 0,
+                                .sampler = {.temperature = 0},
                                 .threads = command_.common.threads,
                                 .backend = command_.backend},
                                {}, *progress_);

@@ -27,7 +27,7 @@ HeadCounts count_heads(const Topology& topology) {
 }
 
 double generated_rate(const InferResult& sample) {
-    return sample.generation_seconds > 0 ? sample.generated_tokens / sample.generation_seconds : 0;
+    return sample.generation_seconds > 0 ? static_cast<double>(sample.tokens.size()) / sample.generation_seconds : 0;
 }
 
 std::string failures(const Report& report) {

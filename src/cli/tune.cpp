@@ -225,12 +225,12 @@ private:
         const InferResult sample = infer({.model = file,
                                           .prompt = "The",
                                           .max_tokens = kSpeedTokens,
-                                          .temperature = 0,
+                                          .sampler = {.temperature = 0},
                                           .threads = command_.common.threads,
                                           .backend = command_.backend},
                                          {}, progress_);
         point.generated_tokens_per_second =
-            sample.generation_seconds > 0 ? sample.generated_tokens / sample.generation_seconds : 0;
+            sample.generation_seconds > 0 ? static_cast<double>(sample.tokens.size()) / sample.generation_seconds : 0;
         fs::remove(file);
         return point;
     }

@@ -21,8 +21,8 @@ struct DecoderOptions {
     /// Keys, values and GELU in F32. Otherwise they are rounded to F16 as stock llama.cpp does, whose logits then come
     /// out the same.
     bool exact = false;
-    int threads = 0;                    ///< 0: all processors
-    std::int32_t sequences = 1;         ///< side by side, each with a KV cache of its own
+    int threads = 0;             ///< 0: all processors
+    std::int32_t sequences = 1;  ///< side by side, each with a KV cache of its own
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
     ggml_type kv_type = GGML_TYPE_F16;  ///< of keys and values where not exact: F16, Q8_0 or Q4_0
 };

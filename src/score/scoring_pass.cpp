@@ -80,7 +80,8 @@ private:
     std::string trained_text() const {
         const auto& losses = pass_.training->record().training_losses;
         if (losses.empty()) return "";
-        const std::size_t n = losses.size() / (done_ / pass_.order.n_per_epoch);
+        const std::size_t n_epochs = std::max<std::size_t>(1, done_ / pass_.order.n_per_epoch);
+        const std::size_t n = losses.size() / n_epochs;
         double sum = 0;
         for (std::size_t i = losses.size() - n; i < losses.size(); ++i) sum += losses[i];
         return fmt::format(", training loss {:.4f} over {} steps", sum / static_cast<double>(n), n);

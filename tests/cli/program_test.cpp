@@ -131,7 +131,8 @@ TEST_F(Program, SaysItsVersionAndHelps) {
     EXPECT_EQ(version.out, fmt::format("plasticity {}\n", kVersion));
     const test::Finished help = run({"--help"});
     EXPECT_EQ(help.exit_code, 0);
-    for (const char* command : {"run", "score", "plan", "compress", "verify", "infer", "eval", "inspect", "export"})
+    for (const char* command :
+         {"run", "score", "plan", "compress", "verify", "infer", "chat", "bench", "eval", "inspect", "export"})
         EXPECT_NE(help.out.find(fmt::format("\n  {} ", command)), std::string::npos) << command;
 }
 
@@ -233,6 +234,7 @@ TEST_F(Program, PrintsOneJsonDocument) {
           {"eval", model, "--data", data, "-c", "64"},
           {"eval", output, "--data", data, "-c", "64", "--base", model},
           {"infer", output, "-p", "in the", "-n", "4", "--temp", "0"},
+          {"bench", "speed", model, "-p", "8", "-n", "4", "-r", "2"},
           {"inspect", model},
           {"inspect", scores},
           {"inspect", recipe},

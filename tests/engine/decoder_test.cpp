@@ -130,8 +130,8 @@ TEST_P(DecoderOfATinyModel, TakesTheMemoryThatIsPredicted) {
     EXPECT_GT(decoder_memory(model_->architecture(), 2048).graphs, predicted.graphs);
 }
 
-/// Keys and values of eight and of four bits: logits, whose spread is about 1, move by less than the rounding could do
-/// to them (2^-8 and 2^-4 of each element's largest neighbour), and by more than nothing.
+/// Keys and values of eight and of four bits move logits by more than nothing, by less than a share of the largest, and
+/// four bits by less than sixteen times as much: so much coarser their steps are.
 TEST(KvCacheTypes, QuantisedOnesSayAboutTheSameInLessMemory) {
     const test::TempDir dir;
     const auto model = open_model(test::write_tiny_gguf(dir / "t.gguf", {.head_dim = 32, .context_length = 64}));
@@ -143,11 +143,14 @@ TEST(KvCacheTypes, QuantisedOnesSayAboutTheSameInLessMemory) {
     };
     std::size_t f16_bytes = 0, bytes = 0;
     const Rows f16 = logits_with(GGML_TYPE_F16, f16_bytes);
-    for (const auto& [type, tolerance] : {std::pair{GGML_TYPE_Q8_0, 0.05}, {GGML_TYPE_Q4_0, 0.5}}) {
+    const double largest = largest_difference(f16, Rows(f16.size(), std::vector<float>(f16[0].size(), 0.0f)));
+    double difference_before = 0;
+    for (const auto& [type, share] : {std::pair{GGML_TYPE_Q8_0, 0.05}, {GGML_TYPE_Q4_0, 16 * 0.05}}) {
         const double difference = largest_difference(f16, logits_with(type, bytes));
-        EXPECT_GT(difference, 0.0) << ggml_type_name(type);
-        EXPECT_LT(difference, tolerance) << ggml_type_name(type);
+        EXPECT_GT(difference, difference_before) << ggml_type_name(type);
+        EXPECT_LT(difference / largest, share) << ggml_type_name(type);
         EXPECT_EQ(bytes, f16_bytes / 64 * ggml_type_size(type)) << ggml_type_name(type);
+        difference_before = difference;
     }
 }
 

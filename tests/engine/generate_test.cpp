@@ -32,8 +32,11 @@ public:
     Generation say(const std::vector<std::string>& stop, std::int32_t max_tokens = 64, std::int32_t context = 64) {
         pieces.clear();
         Decoder decoder(*model_, {.context_length = context, .threads = 1}, quiet());
-        const GenerateOptions options{
-            .max_tokens = max_tokens, .sampler = {.temperature = 0}, .stop = stop, .top_probabilities = 2};
+        GenerateOptions options;
+        options.max_tokens = max_tokens;
+        options.sampler.temperature = 0;
+        options.stop = stop;
+        options.top_probabilities = 2;
         return generate(decoder, *tokenizer_, {.tokens = std::span(&prompt_, 1)}, options,
                         [&](std::string_view piece) { pieces.emplace_back(piece); });
     }

@@ -80,7 +80,7 @@ TEST_F(SamplerOfBytes, GrammarIsFollowed) {
 }
 
 TEST_F(SamplerOfBytes, GrammarThatLibllamaDoesNotTakeIsAUsageError) {
-    for (const char* grammar : {"root ::= ", "start ::= \"a\"", "root ::= root \"a\"", "root ::= missing"}) {
+    for (const char* grammar : {"start ::= \"a\"", "root ::= root \"a\"", "root ::= missing"}) {
         try {
             sampler({.temperature = 0, .grammar = grammar});
             ADD_FAILURE() << grammar;

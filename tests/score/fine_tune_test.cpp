@@ -11,6 +11,7 @@
 #include "artifact/gate_gradients.h"
 #include "artifact/lora_rows.h"
 #include "artifact/peft_folder.h"
+#include "artifact/statistics.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "io/atomic_file.h"
