@@ -7,6 +7,7 @@
 
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
+#include "artifact/report.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "engine/decoder.h"
