@@ -9,11 +9,16 @@
 #include <type_traits>
 
 #include "core/error.h"
+#include "engine/character_runs.h"
 #include "engine/libllama_log.h"
 #include "model/tokenizer_check.h"
 
 namespace plasticity {
 namespace {
+
+/// For deepseek's tokenizers libllama splits text by std::regex, which recurses for every character of a match: in a
+/// stack of 8 MiB, 40,000 letters without a break between them end the process (libstdc++ 12).
+constexpr std::size_t kLongestSplitRun = 8000;
 
 struct GgufContextDeleter {
     void operator()(gguf_context* context) const noexcept { gguf_free(context); }
@@ -91,7 +96,9 @@ void Tokenizer::ModelDeleter::operator()(llama_model* model) const noexcept {
     llama_model_free(model);
 }
 
-Tokenizer::Tokenizer(const GgufMetadata& tokenizer) : chat_template_(tokenizer.text_or("tokenizer.chat_template", "")) {
+Tokenizer::Tokenizer(const GgufMetadata& tokenizer)
+    : chat_template_(tokenizer.text_or("tokenizer.chat_template", "")),
+      splits_recursively_(tokenizer.text_or("tokenizer.ggml.pre", "").starts_with("deepseek")) {
     if (!tokenizer.contains("tokenizer.ggml.tokens"))
         throw Error(ErrorKind::kMalformed,
                     "tokenizer: the model carries no vocabulary (tokenizer.ggml.tokens); was it written with "
@@ -121,6 +128,10 @@ std::vector<std::int32_t> Tokenizer::encode(std::string_view text, bool add_spec
         throw Error(ErrorKind::kUsage, fmt::format("tokenizer: a text of {} bytes; expected less than 1 GiB; "
                                                    "split it into files",
                                                    text.size()));
+    if (const std::size_t run = splits_recursively_ ? longest_run(text) : 0; run > kLongestSplitRun)
+        throw Error(ErrorKind::kUsage, fmt::format("tokenizer: a word of {} characters; this model's kind of tokenizer "
+                                                   "takes {} at most",
+                                                   run, kLongestSplitRun));
     std::vector<std::int32_t> tokens(text.size() + 2);  // a token covers at least one byte, plus BOS and EOS
     std::int32_t n = 0;
     try {

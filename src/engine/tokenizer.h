@@ -29,6 +29,7 @@ public:
 
     /// @param parse_special  control tokens spelt out in the text become their ids (chat prompts), else plain text
     /// @param add_special    BOS (and EOS) where the model's metadata asks for them
+    /// @throws Error (kUsage for a text of a GiB, or with a word that would overflow the stack of libllama's splitting)
     std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special) const;
     /// The bytes of one token; may be a part of a UTF-8 sequence. Control tokens are empty unless asked for.
     std::string piece(std::int32_t token, bool show_special = false) const;
@@ -50,6 +51,7 @@ private:
     };
     std::unique_ptr<llama_model, ModelDeleter> model_;
     std::string chat_template_;
+    bool splits_recursively_;
 };
 
 }  // namespace plasticity

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "engine/character_runs.h"
 #include "support/tiny_model.h"
 
 namespace plasticity {
@@ -134,6 +135,30 @@ TEST(HostileVocabulary, OfVeryManyKeysTakesNoTime) {
     GgufMetadata metadata = test::tiny_tokenizer();
     for (int i = 0; i < 100'000; ++i) metadata.set(fmt::format("tokenizer.{}", i), std::uint8_t{1});
     EXPECT_EQ(Tokenizer(metadata).size(), test::kTinyVocabulary);  // handed on one by one they would take minutes
+}
+
+TEST(TokenizerLimits, WordsThatOverflowTheStackAreRefused) {
+    const Tokenizer tokenizer(test::tiny_tokenizer("deepseek-llm"));
+    const std::string word(7000, 'a');
+    EXPECT_FALSE(tokenizer.encode(word + " " + word + "." + word, true, false).empty());
+    for (const char letter : {'a', ' ', '!'}) {
+        try {
+            tokenizer.encode(std::string(1 << 20, letter), true, false);
+            ADD_FAILURE() << "encoded";
+        } catch (const Error& error) {
+            EXPECT_EQ(error.kind(), ErrorKind::kUsage) << error.what();
+        }
+    }
+    EXPECT_FALSE(Tokenizer(test::tiny_tokenizer()).encode(std::string(1 << 20, 'a'), true, false).empty());
+}
+
+TEST(LongestRun, CountsCharactersOfOneKind) {
+    EXPECT_EQ(longest_run(""), 0u);
+    EXPECT_EQ(longest_run("ab cde!"), 3u);
+    EXPECT_EQ(longest_run("a\n\n\n b"), 4u);
+    EXPECT_EQ(longest_run("a.,;b"), 3u);
+    EXPECT_EQ(longest_run("\u4f60\u597d\u3002\u4f60"), 2u);
+    EXPECT_EQ(longest_run("\xff\xff\xff"), 3u);
 }
 
 }  // namespace
