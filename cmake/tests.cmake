@@ -79,7 +79,7 @@ plasticity_script_test(docs.robustness docs/check_robustness.py ${CMAKE_SOURCE_D
 # Documentation whose commands run: see tests/docs.
 add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
          ${CMAKE_SOURCE_DIR}/docs/pipeline.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
-set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 1200 RUN_SERIAL ON)
+set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 2400 RUN_SERIAL ON)
 
 # The server and the chat, on a real model and by real clients.
 add_test(NAME serve.clients COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/serve_test.py
