@@ -47,6 +47,9 @@ struct InferResult {
     double generation_seconds = 0;
     std::string stop_reason;  ///< "end of text", "stop string", "length", "context"
     std::string backend;      ///< what it ran on: "CPU", or a device with its description
+
+    double prompt_tokens_per_second() const;
+    double generated_tokens_per_second() const;
 };
 
 /// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty

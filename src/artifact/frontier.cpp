@@ -17,9 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string summary(const FrontierPoint& point) {
-    const std::string bar = point.quality.mean_kl_error ? fmt::format(" ± {:.2g}", *point.quality.mean_kl_error) : "";
-    return fmt::format("{} ({}, mean KL {:.4g}{})", point.name, format_bytes(point.file_bytes), point.quality.mean_kl,
-                       bar);
+    return fmt::format("{} ({}, mean KL {})", point.name, format_bytes(point.file_bytes), point.quality.mean_kl_text());
 }
 
 /// What stands beside the chosen one: the next smaller point of the frontier and the next larger.
@@ -31,12 +29,6 @@ std::string neighbours(const Frontier& frontier, const std::vector<std::size_t>&
     if (at + 1 < frontier_order.size())
         text += fmt::format("; next larger: {}", summary(frontier.points[frontier_order[at + 1]]));
     return text;
-}
-
-double at_least_zero(ObjectReader& reader, std::string_view key) {
-    const double value = reader.number(key);
-    if (value < 0) reader.fail(key, fmt::format("is {}; expected at least 0", value));
-    return value;
 }
 
 std::uint64_t bytes_of(ObjectReader& reader, std::string_view key) {
@@ -111,10 +103,10 @@ FrontierPoint read_frontier_point(const nlohmann::json& json, const std::string&
     point.recipe = reader.text("recipe");
     point.file_bytes = bytes_of(reader, "fileBytes");
     point.run_time_bytes = bytes_of(reader, "runTimeBytes");
-    point.parameter_reduction = at_least_zero(reader, "parameterReduction");
-    if (reader.has("predictedKl")) point.predicted_kl = at_least_zero(reader, "predictedKl");
+    point.parameter_reduction = reader.amount("parameterReduction");
+    if (reader.has("predictedKl")) point.predicted_kl = reader.amount("predictedKl");
     point.quality = read_quality(reader.value("quality"), where + ": quality");
-    point.generated_tokens_per_second = at_least_zero(reader, "generatedTokensPerSecond");
+    point.generated_tokens_per_second = reader.amount("generatedTokensPerSecond");
     reader.finish();
     return point;
 }

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 using OrderedJson = nlohmann::ordered_json;
 
 template <typename AnyJson>
-std::string scalar_text(const AnyJson& value) {
+std::string line_text(const AnyJson& value) {
     return value.dump(-1, ' ', false, AnyJson::error_handler_t::replace);
 }
 
@@ -28,7 +28,7 @@ bool is_plain_array(const OrderedJson& value) {
 
 void append(const OrderedJson& value, std::size_t indent, std::string& out) {
     if (!value.is_structured() || value.empty()) {
-        out += scalar_text(value);
+        out += line_text(value);
         return;
     }
     const bool one_line = is_plain_array(value);
@@ -39,7 +39,7 @@ void append(const OrderedJson& value, std::size_t indent, std::string& out) {
         if (!first) out += one_line ? ", " : ",";
         first = false;
         out += line;
-        if (value.is_object()) out += scalar_text(OrderedJson(item.key())) + ": ";
+        if (value.is_object()) out += line_text(OrderedJson(item.key())) + ": ";
         append(item.value(), indent + 2, out);
     }
     if (!one_line) out += fmt::format("\n{:{}}", "", indent);
@@ -64,6 +64,10 @@ std::string json_text(const OrderedJson& value) {
     append(value, 0, out);
     out += '\n';
     return out;
+}
+
+std::string json_line(const OrderedJson& value) {
+    return line_text(value);
 }
 
 ObjectReader::ObjectReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
@@ -93,12 +97,18 @@ std::int64_t ObjectReader::integer(std::string_view key, std::int64_t lowest, st
         held.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     const std::int64_t number = too_big ? std::numeric_limits<std::int64_t>::max() : held.get<std::int64_t>();
     if (too_big || number < lowest || number > highest)
-        fail(key, fmt::format("is {}; expected {} to {}", scalar_text(held), lowest, highest));
+        fail(key, fmt::format("is {}; expected {} to {}", line_text(held), lowest, highest));
     return number;
 }
 
 double ObjectReader::number(std::string_view key) {
     return finite_number(value(key), *this, key);
+}
+
+double ObjectReader::amount(std::string_view key) {
+    const double value = number(key);
+    if (value < 0) fail(key, fmt::format("is {}; expected at least 0", value));
+    return value;
 }
 
 bool ObjectReader::boolean(std::string_view key) {
@@ -144,7 +154,7 @@ std::vector<std::int32_t> ObjectReader::integers(std::string_view key, std::int3
     for (const Json& item : held) {
         const bool fits = item.is_number_integer() && item.get<double>() >= lowest &&
                           item.get<double>() <= std::numeric_limits<std::int32_t>::max();
-        if (!fits) fail(key, fmt::format("holds {}; expected whole numbers from {} on", scalar_text(item), lowest));
+        if (!fits) fail(key, fmt::format("holds {}; expected whole numbers from {} on", line_text(item), lowest));
         result.push_back(item.get<std::int32_t>());
     }
     return result;

@@ -279,7 +279,7 @@ void add_continuum(const Recipe& recipe, const Architecture& base, GgufMetadata&
         }
     }
     if (recipe.pads_columns()) metadata.set(std::string(kPaddedColumnsKey), true);
-    metadata.set("continuum.compression_recipe", recipe_to_json(recipe));
+    metadata.set(kRecipeKey, recipe_to_json(recipe));
     metadata.set("continuum.per_layer_head_counts", GgufArray(std::move(heads)));
     metadata.set("continuum.per_layer_kv_head_counts", GgufArray(std::move(kv_heads)));
     metadata.set("continuum.utilization_scores", GgufArray(std::move(scores)));

@@ -1,11 +1,17 @@
 #include "artifact/quality.h"
 
+#include <fmt/format.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "artifact/json_text.h"
 
 namespace plasticity {
+
+std::string QualityPanel::mean_kl_text() const {
+    return mean_kl_error ? fmt::format("{:.4g} ± {:.2g}", mean_kl, *mean_kl_error) : fmt::format("{:.4g}", mean_kl);
+}
 
 nlohmann::ordered_json quality_json(const QualityPanel& quality) {
     nlohmann::ordered_json json;

@@ -14,6 +14,7 @@ struct QualityPanel {
     /// One standard error of mean_kl, from the spread of the chunks' means: neighbouring positions are not independent.
     /// Nothing where one chunk was measured.
     std::optional<double> mean_kl_error;
+    std::string mean_kl_text() const;  ///< "0.01234 ± 0.0012"
     double base_perplexity = 0, perplexity = 0;
     double perplexity_ratio() const { return base_perplexity > 0 ? perplexity / base_perplexity : 0; }
     double top1_agreement = 0;  ///< share of positions with the same most likely token; 1 is best

@@ -14,6 +14,7 @@
 #include "artifact/padding.h"
 #include "artifact/trial_record.h"
 #include "io/atomic_file.h"
+#include "io/gguf_metadata.h"
 #include "model/architecture.h"
 #include "model/tensor_names.h"
 
@@ -111,6 +112,12 @@ std::string recipe_to_json(const Recipe& recipe);
 /// @param where  what the text is, for messages: a path, or "continuum.compression_recipe of x.gguf"
 /// @throws Error (kMalformed: NaN, indices out of order, unknown keys or types, a newer schema)
 Recipe recipe_from_json(std::string_view text, std::string_view where);
+
+/// Metadata of a GGUF file that holds its recipe, as JSON text.
+inline constexpr const char* kRecipeKey = "continuum.compression_recipe";
+/// The recipe that a file's metadata hold; nothing where they hold none. @param path  of the file, for messages
+/// @throws Error (kMalformed), as recipe_from_json does
+std::optional<Recipe> embedded_recipe(const GgufMetadata& metadata, const std::filesystem::path& path);
 
 void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite);
 Recipe load_recipe(const std::filesystem::path& path);

@@ -238,9 +238,7 @@ std::vector<QuantAssignment> read_assignments(const Parsed& json, ProblemList& p
 
 std::optional<double> read_nats(ObjectReader& reader, std::string_view key) {
     if (!reader.has(key)) return std::nullopt;
-    const double nats = reader.number(key);
-    if (nats < 0) reader.fail(key, fmt::format("is {}; expected at least 0", nats));
-    return nats;
+    return reader.amount(key);
 }
 
 /// What is no object or array of its own. Each value is tried, so that all problems come up together.
@@ -333,6 +331,11 @@ Recipe recipe_from_json(std::string_view text, std::string_view where) {
     attempt(problems, [&] { recipe.tensor_quant_map = read_assignments(reader.value("tensorQuantMap"), problems); });
     problems.throw_if_any();
     return recipe;
+}
+
+std::optional<Recipe> embedded_recipe(const GgufMetadata& metadata, const std::filesystem::path& path) {
+    if (!metadata.contains(kRecipeKey)) return std::nullopt;
+    return recipe_from_json(metadata.text(kRecipeKey), fmt::format("{} of {}", kRecipeKey, path.string()));
 }
 
 void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite) {

@@ -15,12 +15,6 @@ using Parsed = nlohmann::json;
 
 constexpr std::int64_t kMaxCount = std::numeric_limits<std::int32_t>::max();
 
-double at_least_zero(ObjectReader& reader, std::string_view key) {
-    const double value = reader.number(key);
-    if (value < 0) reader.fail(key, fmt::format("is {}; expected at least 0", value));
-    return value;
-}
-
 const Parsed& array_of(ObjectReader& reader, std::string_view key) {
     const Parsed& array = reader.value(key);
     if (!array.is_array()) reader.fail(key, "is no array");
@@ -30,9 +24,9 @@ const Parsed& array_of(ObjectReader& reader, std::string_view key) {
 CalibrationCorner read_corner(const Parsed& json, const std::string& where) {
     ObjectReader reader(json, where);
     CalibrationCorner corner{.plan = reader.text("plan"),
-                             .predicted_damage = at_least_zero(reader, "predictedDamage"),
-                             .measured_kl = at_least_zero(reader, "measuredKl"),
-                             .standard_error = at_least_zero(reader, "standardError")};
+                             .predicted_damage = reader.amount("predictedDamage"),
+                             .measured_kl = reader.amount("measuredKl"),
+                             .standard_error = reader.amount("standardError")};
     reader.finish();
     return corner;
 }
@@ -41,7 +35,7 @@ RefinedChange read_change(const Parsed& json, const std::string& where) {
     ObjectReader reader(json, where);
     RefinedChange change{.change = reader.text("change"),
                          .difference = reader.number("difference"),
-                         .standard_error = at_least_zero(reader, "standardError")};
+                         .standard_error = reader.amount("standardError")};
     reader.finish();
     return change;
 }
@@ -89,10 +83,10 @@ Json refinement_json(const Refinement& refinement) {
 Calibration read_calibration(const Parsed& json) {
     ObjectReader reader(json, "calibration");
     Calibration calibration{.positions = reader.integer("positions", 1, kMaxCount),
-                            .floor = at_least_zero(reader, "floor"),
-                            .ceiling = at_least_zero(reader, "ceiling"),
-                            .rate = at_least_zero(reader, "rate"),
-                            .relative_error = at_least_zero(reader, "relativeError")};
+                            .floor = reader.amount("floor"),
+                            .ceiling = reader.amount("ceiling"),
+                            .rate = reader.amount("rate"),
+                            .relative_error = reader.amount("relativeError")};
     const Parsed& corners = array_of(reader, "corners");
     for (std::size_t i = 0; i < corners.size(); ++i)
         calibration.corners.push_back(read_corner(corners[i], fmt::format("calibration: corners[{}]", i)));
@@ -105,9 +99,9 @@ Refinement read_refinement(const Parsed& json) {
     ObjectReader reader(json, "refinement");
     Refinement refinement{.trials = reader.integer("trials", 0, kMaxCount),
                           .positions = reader.integer("positions", 1, kMaxCount),
-                          .kl_before = at_least_zero(reader, "klBefore"),
-                          .kl_after = at_least_zero(reader, "klAfter"),
-                          .standard_error = at_least_zero(reader, "standardError"),
+                          .kl_before = reader.amount("klBefore"),
+                          .kl_after = reader.amount("klAfter"),
+                          .standard_error = reader.amount("standardError"),
                           .kept = reader.boolean("kept")};
     const Parsed& changes = array_of(reader, "changes");
     for (std::size_t i = 0; i < changes.size(); ++i)

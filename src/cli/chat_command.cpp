@@ -10,6 +10,7 @@
 #include "cli/generation_options.h"
 #include "cli/line_input.h"
 #include "core/error.h"
+#include "core/units.h"
 #include "infer/chat_session.h"
 
 namespace plasticity {
@@ -22,10 +23,6 @@ struct ChatCommand {
 };
 
 constexpr const char* kCommands = "/clear starts anew, /exit ends, Ctrl-C stops an answer";
-
-double rate(std::int32_t tokens, double seconds) {
-    return seconds > 0 ? tokens / seconds : 0;
-}
 
 /// A lone word after a slash is meant as a command, "/etc/passwd is a path" is not.
 bool looks_like_command(std::string_view line) {
@@ -88,11 +85,11 @@ private:
         });
         if (!json_) print_text("\n");
         turns_.push_back(turn_json(answer));
-        progress_.note(fmt::format("{} prompt tokens, {} of them known, at {:.1f}/s; {} generated at {:.1f}/s{}",
-                                   answer.prompt_tokens, answer.reused_tokens,
-                                   rate(answer.prompt_tokens - answer.reused_tokens, answer.prompt_seconds),
-                                   answer.generated_tokens, rate(answer.generated_tokens, answer.generation_seconds),
-                                   answer.stopped ? "; stopped" : ""));
+        progress_.note(fmt::format(
+            "{} prompt tokens, {} of them known, at {:.1f}/s; {} generated at {:.1f}/s{}", answer.prompt_tokens,
+            answer.reused_tokens, per_second(answer.prompt_tokens - answer.reused_tokens, answer.prompt_seconds),
+            answer.generated_tokens, per_second(answer.generated_tokens, answer.generation_seconds),
+            answer.stopped ? "; stopped" : ""));
         if (!answer.stopped && answer.reason == StopReason::kContext)
             progress_.note(fmt::format("the context of {} tokens is full: /clear, or a longer one with -c",
                                        session_.context_length()));

@@ -159,11 +159,10 @@ std::string frontier_table(const Frontier& frontier) {
     std::string text = fmt::format("  {:<16}{:>12}{:>12}{:>20}{:>9}{:>14}{:>12}\n", "plan", "file", "at run time",
                                    "mean KL", "top-1", "perplexity", "tokens/s");
     for (const FrontierPoint* p : rows) {
-        const std::string bar = p->quality.mean_kl_error ? fmt::format(" ± {:.2g}", *p->quality.mean_kl_error) : "";
         text += fmt::format("{} {:<16}{:>12}{:>12}{:>20}{:>7.1f} %{:>14.4f}{:>12.1f}\n",
                             p->name == frontier.recommended ? '*' : ' ', p->name, format_bytes(p->file_bytes),
-                            format_bytes(p->run_time_bytes), fmt::format("{:.4g}{}", p->quality.mean_kl, bar),
-                            100 * p->quality.top1_agreement, p->quality.perplexity, p->generated_tokens_per_second);
+                            format_bytes(p->run_time_bytes), p->quality.mean_kl_text(), 100 * p->quality.top1_agreement,
+                            p->quality.perplexity, p->generated_tokens_per_second);
     }
     for (const SkippedPoint& point : frontier.skipped)
         text += fmt::format("  {:<16}not measured: {}\n", point.name, point.reason);

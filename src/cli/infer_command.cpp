@@ -18,28 +18,23 @@ struct InferCommand {
     TextSource grammar;
 };
 
-double rate(std::size_t tokens, double seconds) {
-    return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
-
 nlohmann::ordered_json token_json(const InferredToken& token) {
     return {{"token_id", token.id}, {"token", token.text}, {"logprob", token.log_probability}};
 }
 
 void print_result(const InferCommand& command, const InferResult& result) {
-    nlohmann::ordered_json document{
-        {"text", result.text},
-        {"prompt_tokens", result.prompt_tokens},
-        {"generated_tokens", result.tokens.size()},
-        {"prompt_tokens_per_second", rate(static_cast<std::size_t>(result.prompt_tokens), result.prompt_seconds)},
-        {"generated_tokens_per_second", rate(result.tokens.size(), result.generation_seconds)},
-        {"stop_reason", result.stop_reason},
-        {"backend", result.backend},
-        {"context_length", result.context_length},
-        {"load_seconds", result.load_seconds},
-        {"prompt_seconds", result.prompt_seconds},
-        {"generation_seconds", result.generation_seconds},
-        {"token_ids", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json document{{"text", result.text},
+                                    {"prompt_tokens", result.prompt_tokens},
+                                    {"generated_tokens", result.tokens.size()},
+                                    {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
+                                    {"generated_tokens_per_second", result.generated_tokens_per_second()},
+                                    {"stop_reason", result.stop_reason},
+                                    {"backend", result.backend},
+                                    {"context_length", result.context_length},
+                                    {"load_seconds", result.load_seconds},
+                                    {"prompt_seconds", result.prompt_seconds},
+                                    {"generation_seconds", result.generation_seconds},
+                                    {"token_ids", nlohmann::ordered_json::array()}};
     for (const InferredToken& token : result.tokens) document["token_ids"].push_back(token.id);
     if (command.options.top_probabilities >= 0) {
         auto& list = document["logprobs"] = nlohmann::ordered_json::array();
@@ -72,10 +67,9 @@ void run_infer(InferCommand& command) {
         print_result(command, result);
     else
         print_line("");
-    progress->note(
-        fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}", result.prompt_tokens,
-                    rate(static_cast<std::size_t>(result.prompt_tokens), result.prompt_seconds), result.tokens.size(),
-                    rate(result.tokens.size(), result.generation_seconds), result.stop_reason));
+    progress->note(fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}",
+                               result.prompt_tokens, result.prompt_tokens_per_second(), result.tokens.size(),
+                               result.generated_tokens_per_second(), result.stop_reason));
     if (result.stop_reason == "context")
         progress->note(fmt::format("the context of {} tokens is full; a longer one can be asked for with -c",
                                    result.context_length));

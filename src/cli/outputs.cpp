@@ -61,4 +61,11 @@ void require_outputs(const CommandFiles& files, Overwrite overwrite) {
     }
 }
 
+void make_output_folder(const fs::path& folder) {
+    std::error_code failure;
+    fs::create_directories(folder, failure);
+    if (failure)
+        throw Error(ErrorKind::kIo, fmt::format("{}: cannot make this folder: {}", folder.string(), failure.message()));
+}
+
 }  // namespace plasticity

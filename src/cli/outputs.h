@@ -19,4 +19,7 @@ struct CommandFiles {
 /// @throws Error (kUsage, kIo)
 void require_outputs(const CommandFiles& files, Overwrite overwrite);
 
+/// The folder, with those that it lies in. @throws Error (kIo)
+void make_output_folder(const std::filesystem::path& folder);
+
 }  // namespace plasticity

@@ -76,16 +76,10 @@ private:
 
     /// Whatever could only fail after hours of scoring fails now.
     void require_room_for_outputs() const {
-        std::error_code failure;
-        fs::create_directories(command_.folder, failure);
-        if (failure)
-            throw Error(ErrorKind::kIo,
-                        fmt::format("{}: cannot make this folder: {}", command_.folder.string(), failure.message()));
-        const ScoringArguments& scoring = command_.scoring;
-        CommandFiles files{.inputs = scoring.data,
+        make_output_folder(command_.folder);
+        CommandFiles files{.inputs = command_.scoring.texts(),
                            .outputs = {files_.scores, files_.statistics, files_.gram, damages(), recipe(), output(),
                                        report(), command_.folder / "run.json"}};
-        files.inputs.insert(files.inputs.end(), scoring.eval_data.begin(), scoring.eval_data.end());
         files.inputs.push_back(model());
         require_outputs(files, Overwrite::kReplace);
     }

@@ -26,10 +26,6 @@ HeadCounts count_heads(const Topology& topology) {
     return counts;
 }
 
-double generated_rate(const InferResult& sample) {
-    return sample.generation_seconds > 0 ? static_cast<double>(sample.tokens.size()) / sample.generation_seconds : 0;
-}
-
 std::string failures(const Report& report) {
     std::string text;
     for (const Check& check : report.checks)
@@ -57,7 +53,7 @@ std::string summary_text(const RunSummary& summary) {
     text += fmt::format("  memory      {} at run time with {} tokens of context\n",
                         format_bytes(summary.recipe.budget.total_bytes), summary.recipe.context_length);
     if (summary.report.quality) text += fmt::format("  quality     {}\n", quality_text(*summary.report.quality));
-    text += fmt::format("  speed       {:.1f} tokens/s generated\n", generated_rate(summary.sample));
+    text += fmt::format("  speed       {:.1f} tokens/s generated\n", summary.sample.generated_tokens_per_second());
     text += failures(summary.report);
     text += fmt::format("  verified    {}, report in {}\n", summary.report.passed() ? "yes" : "NO",
                         summary.report_path.string());
@@ -77,7 +73,7 @@ nlohmann::ordered_json summary_json(const RunSummary& summary) {
         {"prunedKvGroups", heads.kv_of - heads.kv_kept},
         {"runTimeBytes", summary.recipe.budget.total_bytes},
         {"verified", summary.report.passed()},
-        {"generatedTokensPerSecond", generated_rate(summary.sample)},
+        {"generatedTokensPerSecond", summary.sample.generated_tokens_per_second()},
         {"testOutput", summary.sample.text},
         {"reportPath", summary.report_path.string()},
     };

@@ -59,6 +59,12 @@ void add_scoring_options(CLI::App& command, ScoringArguments& arguments) {
         "beside the output and scoring that starts anew when it was interrupted");
 }
 
+std::vector<fs::path> ScoringArguments::texts() const {
+    std::vector<fs::path> all = data;
+    all.insert(all.end(), eval_data.begin(), eval_data.end());
+    return all;
+}
+
 ScoringFiles::ScoringFiles(const fs::path& folder)
     : scores(folder / "gate_gradients.json"),
       statistics(folder / "stats.gguf"),

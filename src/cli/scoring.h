@@ -21,6 +21,8 @@ struct ScoringArguments {
     std::int32_t chunk = 512;
     std::string precision = "auto";
     bool with_gram = false;
+
+    std::vector<std::filesystem::path> texts() const;  ///< data and eval_data
 };
 
 /// --data, --eval-data, --tokens, --chunk, --precision and --gram.

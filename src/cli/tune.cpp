@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "artifact/json_text.h"
 #include "artifact/recipe.h"
 #include "cli/frontier_plot.h"
 #include "cli/held_out.h"
@@ -113,15 +114,10 @@ private:
         if (data_.held_out.empty())
             throw Error(ErrorKind::kUsage,
                         "tune: no held-out text to measure on; pass --eval-data, or more than one text file");
-        std::error_code failure;
-        fs::create_directories(points(), failure);
-        if (failure)
-            throw Error(ErrorKind::kIo,
-                        fmt::format("{}: cannot make this folder: {}", points().string(), failure.message()));
-        CommandFiles files{.inputs = command_.scoring.data,
+        make_output_folder(points());
+        CommandFiles files{.inputs = command_.scoring.texts(),
                            .outputs = {files_.scores, files_.statistics, files_.gram, damages(), output(),
                                        frontier_file(), plot_file(), command_.folder / "run.json"}};
-        files.inputs.insert(files.inputs.end(), command_.scoring.eval_data.begin(), command_.scoring.eval_data.end());
         files.inputs.push_back(model_);
         require_outputs(files, Overwrite::kReplace);
         for (const Candidate& candidate : candidates()) check_plan_options(plan_options(candidate));
@@ -174,7 +170,7 @@ private:
             frontier_.context_length = recipe.context_length;
             chain.run("measure " + candidate.name(), {}, {result_file}, [&] {
                 const FrontierPoint point = measured(candidate, recipe, recipe_file);
-                write_text_file(result_file, frontier_point_json(point).dump(2) + "\n", Overwrite::kReplace);
+                write_text_file(result_file, json_text(frontier_point_json(point)), Overwrite::kReplace);
             });
             recipes_.push_back(recipe);
             frontier_.points.push_back(read_point(result_file));
@@ -229,8 +225,7 @@ private:
                                           .threads = command_.common.threads,
                                           .backend = command_.backend},
                                          {}, progress_);
-        point.generated_tokens_per_second =
-            sample.generation_seconds > 0 ? static_cast<double>(sample.tokens.size()) / sample.generation_seconds : 0;
+        point.generated_tokens_per_second = sample.generated_tokens_per_second();
         fs::remove(file);
         return point;
     }

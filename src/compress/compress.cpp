@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
-#include <numeric>
 #include <utility>
 
 #include "artifact/adapted_model.h"
@@ -19,6 +17,7 @@
 #include "compress/source_hashes.h"
 #include "compress/tensor_encoder.h"
 #include "compress/write_tiles.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/parallel.h"
@@ -96,11 +95,6 @@ std::vector<TensorEncoder> make_encoders(const OutputLayout& layout, const Recip
     return encoders;
 }
 
-std::uint64_t source_bytes(const Model& model) {
-    return std::accumulate(model.files().begin(), model.files().end(), std::uint64_t{0},
-                           [](std::uint64_t sum, const SourceFile& file) { return sum + file.bytes; });
-}
-
 std::vector<std::string> digests_of(const std::vector<HashedFile>& files) {
     std::vector<std::string> digests;
     for (const HashedFile& file : files) digests.push_back(file.sha256);
@@ -125,7 +119,7 @@ std::string write_output(const TileWork& work, const CompressOptions& options, P
 }  // namespace
 
 CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress) {
-    const auto started = std::chrono::steady_clock::now();
+    const auto started = Clock::now();
     const auto model = open_model(options.model, options.adapter);
     require_target_may_be_written(options, *model);
     const auto statistics = load_optional_statistics(options, *model);
@@ -160,7 +154,6 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     }
     const FeedbackSummary feedback = summarise_feedback(encoders);
     if (gram && !options.dry_run) note_feedback(feedback, progress);
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - started;
     return {.file_bytes = layout.file.file_bytes(),
             .source_bytes = source_bytes(*model),
             .tensors = layout.tensors.size(),
@@ -171,7 +164,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
             .left_out_by_memory = limits.left_out,
             .sources = std::move(sources),
             .sha256 = std::move(digest),
-            .seconds = elapsed.count()};
+            .seconds = seconds_since(started)};
 }
 
 }  // namespace plasticity

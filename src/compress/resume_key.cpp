@@ -12,7 +12,7 @@ namespace plasticity {
 std::string resume_key(const CompressOptions& options, const Model& model) {
     std::string key = fmt::format("compress {} ggml {} {}\n", kVersion, ggml_version(), ggml_commit());
     key += program_identity();
-    for (const SourceFile& file : model.files()) key += file_identity(file.path);
+    key += source_identity(model);
     if (options.adapter)
         for (const std::string_view file : {kPeftConfig, kPeftWeights})
             key += "adapter " + sha256_of_file(*options.adapter / file) + "\n";

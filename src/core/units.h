@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -15,5 +16,10 @@ std::string format_bytes(std::uint64_t bytes);
 
 /// "4.2 s", "3 min 07 s", "1 h 02 min".
 std::string format_duration(double seconds);
+
+/// 0 where no time has passed.
+double per_second(std::integral auto count, double seconds) {
+    return seconds > 0 ? static_cast<double>(count) / seconds : 0;
+}
 
 }  // namespace plasticity

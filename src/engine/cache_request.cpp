@@ -11,7 +11,7 @@
 namespace plasticity {
 
 DecoderOptions decoder_options(const Architecture& architecture, const CacheRequest& request, std::int64_t wanted,
-                               int threads) {
+                               const RunOn& on) {
     const std::optional<ggml_type> kv_type = parse_kv_type(request.kv_type);
     if (!kv_type)
         throw Error(ErrorKind::kUsage,
@@ -23,7 +23,10 @@ DecoderOptions decoder_options(const Architecture& architecture, const CacheRequ
                                 request.context_length, trained));
     const std::int64_t context =
         request.context_length > 0 ? request.context_length : std::clamp<std::int64_t>(wanted, 1, trained);
-    return {.context_length = static_cast<std::int32_t>(context), .threads = threads, .kv_type = *kv_type};
+    return {.context_length = static_cast<std::int32_t>(context),
+            .threads = on.threads,
+            .backend = on.backend,
+            .kv_type = *kv_type};
 }
 
 }  // namespace plasticity

@@ -8,6 +8,7 @@
 #include "core/interrupt.h"
 #include "engine/backpropagation.h"
 #include "engine/layer_backward.h"
+#include "engine/transpose.h"
 
 namespace plasticity {
 namespace {
@@ -142,8 +143,8 @@ void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const flo
         ggml_tensor* g = back_graph_.input(GGML_TYPE_F32, n_rows, n_tokens_);
         ggml_tensor* some =
             ggml_view_2d(context, g, n, n_tokens_, g->nb[1], static_cast<std::size_t>(first) * g->nb[0]);
-        ggml_tensor* product = back_graph_.keep(ggml_mul_mat(context, ggml_cont(context, ggml_transpose(context, x)),
-                                                             ggml_cont(context, ggml_transpose(context, some))));
+        ggml_tensor* product = back_graph_.keep(
+            ggml_mul_mat(context, contiguous_transpose(context, x), contiguous_transpose(context, some)));
         back_graph_.prefer_device(product);
         back_graph_.prepare();
         fill<float>(x, inputs);

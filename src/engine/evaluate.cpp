@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/parallel.h"
 
@@ -145,7 +145,7 @@ EvaluationText prepare_evaluation(const Tokenizer& tokenizer, std::string_view t
 
 Perplexity perplexity(Decoder& decoder, const EvaluationText& text, Progress& progress) {
     require_context(decoder, text);
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     double sum = 0, squares = 0;
     progress.begin("perplexity", static_cast<std::uint64_t>(text.n_chunks) * static_cast<std::uint64_t>(text.context),
                    "tokens");
@@ -167,7 +167,7 @@ Perplexity perplexity(Decoder& decoder, const EvaluationText& text, Progress& pr
     const double mean = sum / n, variance = std::max(0.0, squares / n - mean * mean);
     result.value = std::exp(mean);
     result.standard_error = n > 1 ? result.value * std::sqrt(variance / (n - 1)) : 0;
-    result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    result.seconds = seconds_since(start);
     return result;
 }
 

@@ -1,21 +1,11 @@
 #include "engine/generate.h"
 
-#include <chrono>
 #include <optional>
 
+#include "core/clock.h"
 #include "core/error.h"
 
 namespace plasticity {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-}  // namespace
-
 Generation generate(Decoder& decoder, const Tokenizer& tokenizer, const Prompt& prompt, const GenerateOptions& options,
                     const TextStream::Sink& on_text) {
     if (prompt.tokens.empty())

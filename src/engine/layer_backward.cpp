@@ -1,11 +1,9 @@
 #include "engine/layer_backward.h"
 
+#include "engine/transpose.h"
+
 namespace plasticity {
 namespace {
-
-ggml_tensor* contiguous_transpose(ggml_context* context, ggml_tensor* x) {
-    return ggml_cont(context, ggml_transpose(context, x));
-}
 
 /// {head_dim, heads, tokens} ↔ {head_dim, tokens, heads}
 ggml_tensor* swap_heads_and_tokens(ggml_context* context, ggml_tensor* x) {

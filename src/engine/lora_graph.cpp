@@ -2,16 +2,13 @@
 
 #include "core/counter_random.h"
 #include "core/parallel.h"
+#include "engine/transpose.h"
 
 namespace plasticity {
 namespace {
 
 ggml_tensor* masked(ggml_context* context, const LoraNodes& lora, ggml_tensor* x) {
     return lora.dropout != nullptr ? ggml_mul(context, x, lora.dropout) : x;
-}
-
-ggml_tensor* contiguous_transpose(ggml_context* context, ggml_tensor* x) {
-    return ggml_cont(context, ggml_transpose(context, x));
 }
 
 /// A place of its own for every matrix in the draws of one seed.

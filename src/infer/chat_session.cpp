@@ -7,11 +7,10 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "engine/token_prefix.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::int32_t kDefaultContext = 4096;
 
 std::vector<ChatMessage> opening(const std::string& system) {
     if (system.empty()) return {};
@@ -27,10 +26,10 @@ ChatSession::ChatSession(const ChatOptions& options, Progress& progress)
       history_(opening(options.system)) {
     const ChatMessage hello{"user", "hello"};
     tokenizer_.apply_chat_template(std::span(&hello, 1));  // refuses what has no template before the weights are read
-    DecoderOptions decoder_for =
-        decoder_options(model_->architecture(), options.cache, kDefaultContext, options.threads);
-    decoder_for.backend = options.backend;
-    decoder_ = std::make_unique<Decoder>(*model_, decoder_for, progress);
+    decoder_ = std::make_unique<Decoder>(
+        *model_,
+        decoder_options(model_->architecture(), options.cache, kUsualContext, {options.backend, options.threads}),
+        progress);
 }
 
 void ChatSession::clear() {
@@ -89,11 +88,6 @@ ChatAnswer ChatSession::continue_from(std::size_t n_known, const TextStream::Sin
     fed_.resize(std::min(fed_.size(), static_cast<std::size_t>(decoder_->position())));
     decoder_->rewind(static_cast<std::int32_t>(fed_.size()));
     return answer;
-}
-
-std::size_t common_prefix(std::span<const std::int32_t> a, std::span<const std::int32_t> b) {
-    const auto [end, other] = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-    return static_cast<std::size_t>(end - a.begin());
 }
 
 }  // namespace plasticity

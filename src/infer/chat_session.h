@@ -67,7 +67,4 @@ private:
     std::vector<std::int32_t> fed_;     ///< tokens that the decoder holds, as far as they are known
 };
 
-/// How many tokens two sequences begin with alike.
-std::size_t common_prefix(std::span<const std::int32_t> a, std::span<const std::int32_t> b);
-
 }  // namespace plasticity

@@ -1,15 +1,13 @@
 #include "plasticity/infer.h"
 
-#include <chrono>
-
+#include "core/clock.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "engine/generate.h"
 #include "model/model.h"
 
 namespace plasticity {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 std::vector<std::int32_t> encode_prompt(const Tokenizer& tokenizer, const InferOptions& options) {
     if (!options.use_chat_template) return tokenizer.encode(options.prompt, true, true);
@@ -38,17 +36,25 @@ std::vector<InferredToken> with_text(const Tokenizer& tokenizer, const std::vect
 
 }  // namespace
 
+double InferResult::prompt_tokens_per_second() const {
+    return per_second(prompt_tokens, prompt_seconds);
+}
+
+double InferResult::generated_tokens_per_second() const {
+    return per_second(tokens.size(), generation_seconds);
+}
+
 InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
                   Progress& progress) {
     const auto start = Clock::now();
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
     const std::vector<std::int32_t> prompt = encode_prompt(tokenizer, options);
-    DecoderOptions decoder_for =
-        decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()), options.threads);
-    decoder_for.backend = options.backend;
-    Decoder decoder(*model, decoder_for, progress);
-    const double load_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    Decoder decoder(*model,
+                    decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()),
+                                    {options.backend, options.threads}),
+                    progress);
+    const double load_seconds = seconds_since(start);
     const Generation generation = generate(decoder, tokenizer, {.tokens = prompt},
                                            {.max_tokens = options.max_tokens,
                                             .sampler = options.sampler,

@@ -1,9 +1,9 @@
 #include "infer/speed.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/memory.h"
 #include "engine/decoder.h"
@@ -12,13 +12,7 @@
 namespace plasticity {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::int32_t kWarmUpTokens = 16;
-
-double seconds_since(Clock::time_point start) {
-    return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 /// Tokens without a pattern: which ones does not matter, but rows of the embedding must not all come from the caches.
 std::vector<std::int32_t> arbitrary_tokens(std::int32_t n, std::int32_t n_vocab) {
@@ -49,12 +43,6 @@ void measure(SpeedSeries& series, const std::function<void()>& run) {
     series.runs.push_back(series.tokens / std::max(seconds_since(start), 1e-9));
 }
 
-std::uint64_t total_bytes(const std::vector<SourceFile>& files) {
-    std::uint64_t bytes = 0;
-    for (const SourceFile& file : files) bytes += file.bytes;
-    return bytes;
-}
-
 }  // namespace
 
 double SpeedSeries::median() const {
@@ -77,15 +65,15 @@ Speed measure_speed(const SpeedOptions& options, Progress& progress) {
     const auto start = Clock::now();
     const auto model = open_model(options.model);
     const std::int32_t longest = std::max({options.prompt_tokens, options.generated_tokens, kWarmUpTokens});
-    DecoderOptions decoder_for = decoder_options(model->architecture(), options.cache, longest, options.threads);
-    decoder_for.backend = options.backend;
-    Decoder decoder(*model, decoder_for, progress);
+    Decoder decoder(*model,
+                    decoder_options(model->architecture(), options.cache, longest, {options.backend, options.threads}),
+                    progress);
     Speed speed{.prompt = {options.prompt_tokens, {}},
                 .generation = {options.generated_tokens, {}},
                 .load_seconds = seconds_since(start),
                 .threads = decoder.threads(),
                 .backend = decoder.backend_label(),
-                .file_bytes = total_bytes(model->files())};
+                .file_bytes = source_bytes(*model)};
 
     const auto tokens = arbitrary_tokens(longest, model->architecture().n_vocab);
     const std::span<const std::int32_t> all(tokens);

@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/interrupt.h"
+#include "io/file_identity.h"
 #include "io/hub_cache.h"
 #include "model/gguf_model.h"
 #include "model/hf_model.h"
@@ -95,6 +98,17 @@ std::unique_ptr<Model> open_model(const std::filesystem::path& given) {
     const std::filesystem::path path = locate_model(given);
     std::error_code ignored;
     return std::filesystem::is_directory(path, ignored) ? open_hf_model(path) : open_gguf_model(path);
+}
+
+std::uint64_t source_bytes(const Model& model) {
+    return std::transform_reduce(model.files().begin(), model.files().end(), std::uint64_t{0}, std::plus{},
+                                 [](const SourceFile& file) { return file.bytes; });
+}
+
+std::string source_identity(const Model& model) {
+    std::string identity;
+    for (const SourceFile& file : model.files()) identity += file_identity(file.path);
+    return identity;
 }
 
 std::string model_sha256(const Model& model) {

@@ -100,6 +100,11 @@ std::filesystem::path locate_model(const std::filesystem::path& given);
 /// @throws Error (kMissing, kMalformed with every problem in one message, kIo; as locate_model)
 std::unique_ptr<Model> open_model(const std::filesystem::path& given);
 
+/// Of all its files.
+std::uint64_t source_bytes(const Model& model);
+/// What tells whether the files have changed, without reading them: file_identity of each.
+std::string source_identity(const Model& model);
+
 /// SHA-256 over names, types, shapes and bytes of all weights, in tensor order: the identity of a model in artifacts.
 /// Reads the whole model.
 std::string model_sha256(const Model& model);

@@ -8,8 +8,6 @@
 namespace plasticity {
 namespace {
 
-constexpr const char* kRecipeKey = "continuum.compression_recipe";
-
 bool quantises(const Recipe& recipe) {
     return std::any_of(recipe.tensor_quant_map.begin(), recipe.tensor_quant_map.end(),
                        [](const QuantAssignment& assignment) { return ggml_is_quantized(assignment.type); });

@@ -25,9 +25,7 @@ void read_matrix(const nlohmann::json& json, const std::string& name, const std:
     for (const auto& [type_name, value] : json.items()) {
         const std::optional<ggml_type> type = parse_weight_type(type_name);
         if (!type) reader.fail(type_name, fmt::format("is no type; expected one of {}", weight_type_names()));
-        const double damage = reader.number(type_name);
-        if (damage < 0) reader.fail(type_name, fmt::format("is {}; expected at least 0", damage));
-        table.set(name, *type, damage);
+        table.set(name, *type, reader.amount(type_name));
     }
 }
 

@@ -68,7 +68,7 @@ struct DamageInquiry {
 std::string damages_made_from(const PlanOptions& options, const Model& model, const DamageOptions& how) {
     std::string key = fmt::format("damages {} {} {}", how.rows, how.gram.file != nullptr ? how.gram.most_bytes : 0,
                                   program_identity());
-    for (const SourceFile& file : model.files()) key += file_identity(file.path);
+    key += source_identity(model);
     key += file_identity(*options.statistics);
     return options.gram ? key + file_identity(*options.gram) : key;
 }

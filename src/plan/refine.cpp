@@ -7,12 +7,11 @@
 #include <optional>
 #include <set>
 
+#include "core/clock.h"
 #include "plan/proposals.h"
 
 namespace plasticity {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Of dozens of trials that change nothing, a sixth would seem to gain by one standard error.
 constexpr double kErrorsOfAGain = 2, kErrorsOfConfirmation = 1;
@@ -76,7 +75,7 @@ private:
                                             outcome.standard_error, outcome.accepted ? ", kept" : ""));
     }
 
-    double elapsed_seconds() const { return std::chrono::duration<double>(Clock::now() - began_).count(); }
+    double elapsed_seconds() const { return seconds_since(began_); }
 
     /// Whatever is left after another trial must do for the confirmation, which is two.
     bool has_time() const {
@@ -117,7 +116,7 @@ private:
         }
         const bool accepted = tried.size() == current_values_.size() && falls(change, kErrorsOfAGain);
         if (accepted) current_values_ = std::move(tried);
-        longest_trial_ = std::max(longest_trial_, std::chrono::duration<double>(Clock::now() - began).count());
+        longest_trial_ = std::max(longest_trial_, seconds_since(began));
         return {proposal.change, accepted, change.mean, change.standard_error};
     }
 

@@ -66,10 +66,8 @@ std::uint64_t require_memory(const FittedPlan& planned, const EvaluationText& te
 std::string log_key(const FittedPlan& planned, const EvaluationText& text) {
     Sha256 tokens;
     tokens.update(std::as_bytes(std::span(text.tokens)));
-    std::string key = fmt::format("trials {} {} {} {} {}\n{}", text.context, text.n_chunks, text.first_scored(),
-                                  tokens.finish(), program_identity(), recipe_to_json(planned.recipe));
-    for (const SourceFile& file : planned.inputs.model.files()) key += file_identity(file.path);
-    return key;
+    return fmt::format("trials {} {} {} {} {}\n{}{}", text.context, text.n_chunks, text.first_scored(), tokens.finish(),
+                       program_identity(), recipe_to_json(planned.recipe), source_identity(planned.inputs.model));
 }
 
 TrialLog open_log(const FittedPlan& planned, const EvaluationText& text, const TrialRequest& request,

@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <utility>
+
+#include "artifact/json_text.h"
+#include "core/units.h"
 
 namespace plasticity {
 namespace {
@@ -11,11 +15,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMaxMessageBytes = 1000;
-
-/// Model text may end within a character, and a cut message too.
-std::string dump(const Json& document) {
-    return document.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 const char* finish_reason(StopReason reason) {
     return reason == StopReason::kEndOfText || reason == StopReason::kStopString ? "stop" : "length";
@@ -114,7 +113,6 @@ Json head_json(const AnswerHead& head, const char* object) {
 
 /// With llama.cpp's timings beside OpenAI's counts.
 void add_usage(Json& answer, const Usage& usage) {
-    const auto rate = [](std::int32_t tokens, double seconds) { return seconds > 0 ? tokens / seconds : 0; };
     const std::int32_t fed = usage.prompt_tokens - usage.cached_tokens;
     answer["usage"] = {{"prompt_tokens", usage.prompt_tokens},
                        {"completion_tokens", usage.completion_tokens},
@@ -122,13 +120,18 @@ void add_usage(Json& answer, const Usage& usage) {
                        {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
     answer["timings"] = {{"prompt_n", fed},
                          {"prompt_ms", 1000 * usage.prompt_seconds},
-                         {"prompt_per_second", rate(fed, usage.prompt_seconds)},
+                         {"prompt_per_second", per_second(fed, usage.prompt_seconds)},
                          {"predicted_n", usage.completion_tokens},
                          {"predicted_ms", 1000 * usage.completion_seconds},
-                         {"predicted_per_second", rate(usage.completion_tokens, usage.completion_seconds)}};
+                         {"predicted_per_second", per_second(usage.completion_tokens, usage.completion_seconds)}};
 }
 
 }  // namespace
+
+std::int64_t unix_seconds() {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
 
 void Usage::add(const TextEnd& end, bool counts_prompt) {
     if (counts_prompt) prompt_tokens += end.prompt_tokens;
@@ -148,7 +151,7 @@ std::string AnswerWriter::completion(const std::vector<AnswerText>& texts, const
              {"logprobs", with_probabilities_ ? completion_probabilities(tokenizer_, text) : Json(nullptr)},
              {"finish_reason", finish_json(text.end)}});
     add_usage(answer, usage);
-    return dump(answer);
+    return json_line(answer);
 }
 
 std::string AnswerWriter::chat(const std::vector<AnswerText>& texts, const Usage& usage) const {
@@ -161,7 +164,7 @@ std::string AnswerWriter::chat(const std::vector<AnswerText>& texts, const Usage
              {"logprobs", with_probabilities_ ? chat_probabilities(tokenizer_, text) : Json(nullptr)},
              {"finish_reason", finish_json(text.end)}});
     add_usage(answer, usage);
-    return dump(answer);
+    return json_line(answer);
 }
 
 std::string AnswerWriter::completion_chunk(const AnswerText& piece) const {
@@ -171,7 +174,7 @@ std::string AnswerWriter::completion_chunk(const AnswerText& piece) const {
          {"text", piece.text},
          {"logprobs", with_probabilities_ ? completion_probabilities(tokenizer_, piece) : Json(nullptr)},
          {"finish_reason", finish_json(piece.end)}}};
-    return dump(answer);
+    return json_line(answer);
 }
 
 std::string AnswerWriter::chat_chunk(const AnswerText& piece, bool announces) const {
@@ -183,14 +186,14 @@ std::string AnswerWriter::chat_chunk(const AnswerText& piece, bool announces) co
                           {"delta", std::move(delta)},
                           {"logprobs", with_probabilities_ ? chat_probabilities(tokenizer_, piece) : Json(nullptr)},
                           {"finish_reason", finish_json(piece.end)}}};
-    return dump(answer);
+    return json_line(answer);
 }
 
 std::string AnswerWriter::usage_chunk(const char* object, const Usage& usage) const {
     Json answer = head_json(head_, object);
     answer["choices"] = Json::array();
     add_usage(answer, usage);
-    return dump(answer);
+    return json_line(answer);
 }
 
 std::string error_json(int status, std::string_view message) {
@@ -199,11 +202,11 @@ std::string error_json(int status, std::string_view message) {
     if (status == 404) type = "not_found_error";
     if (status == 429) type = "rate_limit_error";
     if (status >= 500) type = "server_error";
-    return dump({{"error",
-                  {{"message", std::string(message.substr(0, kMaxMessageBytes))},
-                   {"type", type},
-                   {"param", nullptr},
-                   {"code", status}}}});
+    return json_line({{"error",
+                       {{"message", std::string(message.substr(0, kMaxMessageBytes))},
+                        {"type", type},
+                        {"param", nullptr},
+                        {"code", status}}}});
 }
 
 }  // namespace plasticity

@@ -12,11 +12,14 @@
 
 namespace plasticity {
 
+/// Seconds since 1970.
+std::int64_t unix_seconds();
+
 /// What every answer to a request begins with.
 struct AnswerHead {
     std::string id;  ///< "cmpl-…" or "chatcmpl-…"
     std::string model;
-    std::int64_t created = 0;  ///< seconds since 1970
+    std::int64_t created = 0;  ///< unix_seconds()
 };
 
 /// One text of an answer, or the next piece of one.

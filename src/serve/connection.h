@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 
+#include "core/clock.h"
 #include "serve/limits.h"
 
 namespace plasticity {
@@ -45,7 +46,7 @@ public:
     bool timed_out() const { return timed_out_; }
     bool too_long() const { return too_long_; }
     ConnectionState state() const { return state_; }
-    std::chrono::steady_clock::time_point waiting_since() const { return since_.load(); }
+    Clock::time_point waiting_since() const { return since_.load(); }
     /// Wakes whoever reads or writes: both fail from now on. From any thread.
     void abort();
 
@@ -58,7 +59,6 @@ public:
     socket_t socket() const override { return socket_; }
 
 private:
-    using Clock = std::chrono::steady_clock;
     /// @returns false when the deadline passed first
     bool wait_for(short events, Clock::time_point deadline) const;
     bool refill();

@@ -10,6 +10,7 @@
 #include <random>
 #include <utility>
 
+#include "artifact/json_text.h"
 #include "core/error.h"
 #include "serve/answer_stream.h"
 #include "serve/chat_page.h"
@@ -32,11 +33,6 @@ std::string new_id(const char* prefix) {
     static std::mutex mutex;
     const std::lock_guard lock(mutex);
     return fmt::format("{}-{:08x}{:08x}{:08x}", prefix, random(), random(), random());
-}
-
-std::int64_t now_seconds() {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
 }
 
 class ParsingTurn {
@@ -97,8 +93,7 @@ std::string Endpoints::models_json() const {
                      {"created", model_.created},
                      {"owned_by", "plasticity"},
                      {"context_length", model_.context_length}};
-    return Json{{"object", "list"}, {"data", Json::array({model})}}.dump(-1, ' ', false,
-                                                                         Json::error_handler_t::replace);
+    return json_line({{"object", "list"}, {"data", Json::array({model})}});
 }
 
 void Endpoints::tokenize(const std::string& body, httplib::Response& response) {
@@ -177,7 +172,7 @@ Endpoints::Plan Endpoints::plan_chat(const std::string& body) {
 
 AnswerWriter Endpoints::writer(const Plan& plan) const {
     return {model_.tokenizer,
-            {new_id(plan.chat ? "chatcmpl" : "cmpl"), model_.name, now_seconds()},
+            {new_id(plan.chat ? "chatcmpl" : "cmpl"), model_.name, unix_seconds()},
             plan.with_probabilities};
 }
 

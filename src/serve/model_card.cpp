@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "artifact/json_text.h"
 #include "artifact/recipe.h"
 #include "core/error.h"
 #include "io/gguf_reader.h"
@@ -16,21 +17,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kRecipeKey = "continuum.compression_recipe";
-
 constexpr std::array kMatrices{std::pair{TensorRole::kQuery, "q"},   std::pair{TensorRole::kKey, "k"},
                                std::pair{TensorRole::kValue, "v"},   std::pair{TensorRole::kAttentionOutput, "o"},
                                std::pair{TensorRole::kGate, "gate"}, std::pair{TensorRole::kUp, "up"},
                                std::pair{TensorRole::kDown, "down"}};
 
 /// Folders carry no recipe; one that cannot be read says nothing about the weights, which have been checked.
-std::optional<Recipe> embedded_recipe(const Model& model) {
+std::optional<Recipe> recipe_of(const Model& model) {
     if (model.path().extension() != ".gguf") return std::nullopt;
     try {
-        const GgufReader file(model.path());
-        const std::string text = file.metadata().text_or(kRecipeKey, "");
-        if (text.empty()) return std::nullopt;
-        return recipe_from_json(text, kRecipeKey);
+        return embedded_recipe(GgufReader(model.path()).metadata(), model.path());
     } catch (const Error&) {
         return std::nullopt;
     }
@@ -73,16 +69,15 @@ Json recipe_summary(const Recipe& recipe) {
 
 std::string model_card(const Model& model) {
     const Architecture& architecture = model.architecture();
-    const std::optional<Recipe> recipe = embedded_recipe(model);
-    std::uint64_t file_bytes = 0, weight_bytes = 0, parameters = 0;
-    for (const SourceFile& file : model.files()) file_bytes += file.bytes;
+    const std::optional<Recipe> recipe = recipe_of(model);
+    std::uint64_t weight_bytes = 0, parameters = 0;
     for (const ModelTensor& tensor : model.tensors()) {
         weight_bytes += tensor.bytes();
         parameters += static_cast<std::uint64_t>(tensor.rows * tensor.cols);
     }
     Json card{{"name", architecture.model_name},
               {"architecture", architecture.name},
-              {"file_bytes", file_bytes},
+              {"file_bytes", source_bytes(model)},
               {"parameters", parameters},
               {"bits_per_weight", 8.0 * static_cast<double>(weight_bytes) / static_cast<double>(parameters)},
               {"context_length", architecture.context_length},
@@ -91,7 +86,7 @@ std::string model_card(const Model& model) {
               {"layers", Json::array()},
               {"recipe", recipe ? recipe_summary(*recipe) : Json(nullptr)}};
     for (std::size_t i = 0; i < architecture.layers.size(); ++i) card["layers"].push_back(layer_json(model, recipe, i));
-    return card.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return json_line(card);
 }
 
 }  // namespace plasticity

@@ -1,14 +1,13 @@
 #include "serve/scheduler.h"
 
 #include <algorithm>
-#include <chrono>
 #include <exception>
 #include <utility>
 
+#include "core/clock.h"
+
 namespace plasticity {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 /// Tokens of prompts in one step: as many as feed takes at once where nobody waits for their next token, else so few
 /// that tokens keep coming.
@@ -150,7 +149,7 @@ void Scheduler::step() {
     decoder_.step(items, [&](std::size_t i, std::size_t token, std::span<const float> logits) {
         slots[i]->took_logits(items[i], token, logits);
     });
-    metrics_.count_step(n_tokens, std::chrono::duration<double>(Clock::now() - start).count());
+    metrics_.count_step(n_tokens, seconds_since(start));
     for (std::size_t i = 0; i < items.size(); ++i) slots[i]->took(items[i]);
 }
 

@@ -19,13 +19,12 @@
 namespace plasticity {
 namespace {
 
-constexpr std::int32_t kDefaultContext = 4096;
 constexpr std::chrono::milliseconds kSignalCheck{50};
 
 DecoderOptions decoder_for(const Model& model, const ServeOptions& options) {
-    DecoderOptions decoder = decoder_options(model.architecture(), options.cache, kDefaultContext, options.threads);
+    DecoderOptions decoder =
+        decoder_options(model.architecture(), options.cache, kUsualContext, {options.backend, options.threads});
     decoder.sequences = options.slots;
-    decoder.backend = options.backend;
     const std::uint64_t bytes = static_cast<std::uint64_t>(options.slots) *
                                 kv_cache_bytes(model.architecture(), decoder.context_length, decoder.kv_type);
     const auto available = available_memory_bytes();
@@ -43,11 +42,6 @@ ServeLimits limits_of(const ServeOptions& options) {
     limits.connections = static_cast<std::size_t>(options.connections);
     limits.queued = static_cast<std::size_t>(options.queued);
     return limits;
-}
-
-std::int64_t now_seconds() {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-        .count();
 }
 
 std::string url_of(const std::string& host, int port) {
@@ -82,7 +76,7 @@ void serve(const ServeOptions& options, const std::function<void(const std::stri
                          .card = model_card(*model),
                          .context_length = decoder.context_length(),
                          .n_vocab = model->architecture().n_vocab,
-                         .created = now_seconds()},
+                         .created = unix_seconds()},
                         scheduler, metrics, limits);
     endpoints.add_to(server);
     server.start([&](int status) { metrics.count_response(status); });

@@ -3,20 +3,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/token_prefix.h"
+
 namespace plasticity {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_between(Clock::time_point from, Clock::time_point to) {
-    return std::chrono::duration<double>(to - from).count();
-}
-
-}  // namespace
-
 std::size_t Slot::known_tokens(std::span<const std::int32_t> prompt) const {
-    const auto [end, other] = std::mismatch(fed_.begin(), fed_.end(), prompt.begin(), prompt.end());
-    return static_cast<std::size_t>(end - fed_.begin());
+    return common_prefix(fed_, prompt);
 }
 
 void Slot::begin(QueuedJob queued, bool reuse) {

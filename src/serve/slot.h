@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/clock.h"
 #include "engine/completion.h"
 #include "engine/decoder.h"
 #include "serve/metrics.h"
@@ -28,7 +28,7 @@ struct QueuedJob {
     TextJob job;
     std::shared_ptr<Reply> reply;
     std::size_t text_index = 0;
-    std::chrono::steady_clock::time_point arrived;
+    Clock::time_point arrived;
 };
 
 /// One of the decoder's sequences and the text that it works on: first its prompt goes in, in chunks, then token by
@@ -83,7 +83,7 @@ private:
     std::string text_;                    ///< not reported yet
     std::vector<ScoredToken> prompt_scores_;
     std::size_t reported_tokens_ = 0;
-    std::chrono::steady_clock::time_point begun_, first_choice_;
+    Clock::time_point begun_, first_choice_;
 };
 
 }  // namespace plasticity

@@ -8,8 +8,6 @@
 namespace plasticity {
 namespace {
 
-constexpr std::string_view kRecipeKey = "continuum.compression_recipe";
-
 /// Problems spelt out in one check; the rest is counted.
 constexpr std::size_t kSpeltOut = 8;
 
@@ -17,8 +15,7 @@ constexpr std::size_t kSpeltOut = 8;
 
 Subject::Subject(const std::filesystem::path& path) : file(path) {
     try {
-        const std::string where = fmt::format("{} of {}", kRecipeKey, path.string());
-        if (file.metadata().contains(kRecipeKey)) recipe = recipe_from_json(file.metadata().text(kRecipeKey), where);
+        recipe = embedded_recipe(file.metadata(), path);
     } catch (const Error& error) {
         recipe_problem = error.what();
     }

@@ -55,11 +55,7 @@ Backend stand_in() {
 
 class PassBesideADevice : public testing::TestWithParam<Offload> {
 protected:
-    PassBesideADevice() {
-        model_ = open_model(test::write_tiny_gguf(
-            dir_ / "tiny.gguf",
-            {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}}, .context_length = 1024}));
-    }
+    PassBesideADevice() { model_ = open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", test::family_model("deci"))); }
 
     /// Final hidden states of two batches behind one another.
     std::vector<float> hidden_states(const Backend& backend, const Offload& offload) const {

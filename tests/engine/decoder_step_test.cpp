@@ -16,12 +16,6 @@ using test::scattered_tokens;
 /// Several sequences side by side against each of them alone.
 class DecoderSteps : public testing::TestWithParam<std::string> {
 protected:
-    DecoderSteps() {
-        test::TinyModelOptions options{.architecture = GetParam(), .context_length = 1024};
-        if (GetParam() == "deci") options.layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}};
-        model_ = open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", options));
-    }
-
     Decoder load(std::int32_t sequences, int threads = 1) const {
         return {*model_, {.context_length = 700, .threads = threads, .sequences = sequences}, quiet()};
     }
@@ -41,7 +35,8 @@ protected:
     }
 
     test::TempDir dir_;
-    std::unique_ptr<Model> model_;
+    std::unique_ptr<Model> model_ =
+        open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", test::family_model(GetParam())));
 };
 
 /// As for batches of different sizes (decoder_test.cpp): attention kernels for few queries sum values in F16.

@@ -19,19 +19,14 @@ using test::scattered_tokens;
 
 class DecoderOfATinyModel : public testing::TestWithParam<std::string> {
 protected:
-    DecoderOfATinyModel() {
-        test::TinyModelOptions options{.architecture = GetParam(), .context_length = 1024};
-        if (GetParam() == "deci") options.layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}};
-        model_ = open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", options));
-    }
-
     Decoder load(DecoderOptions options = {}) {
         options.threads = options.threads > 0 ? options.threads : 1;
         return {*model_, options, quiet()};
     }
 
     test::TempDir dir_;
-    std::unique_ptr<Model> model_;
+    std::unique_ptr<Model> model_ =
+        open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", test::family_model(GetParam())));
 };
 
 /// All three read keys and values that were rounded to F16 alike; what differs is the attention kernel: for tiles of

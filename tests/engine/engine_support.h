@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,13 @@ namespace plasticity::test {
 inline Progress& quiet() {
     static const std::unique_ptr<Progress> progress = make_progress(ProgressStyle::kQuiet);
     return *progress;
+}
+
+/// A tiny model of a family with a long context; deci's layers differ, and one has no attention.
+inline TinyModelOptions family_model(const std::string& architecture) {
+    TinyModelOptions options{.architecture = architecture, .context_length = 1024};
+    if (architecture == "deci") options.layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}};
+    return options;
 }
 
 /// Token ids without a pattern, all of them bytes.

@@ -91,13 +91,5 @@ TEST(ChatDeathTest, CtrlCStopsTheAnswerAndNotTheChat) {
         ::testing::ExitedWithCode(143), "");
 }
 
-TEST(CommonPrefix, EndsAtTheFirstDifference) {
-    const std::vector<std::int32_t> a{1, 2, 3}, b{1, 2, 4, 5}, none;
-    EXPECT_EQ(common_prefix(a, b), 2u);
-    EXPECT_EQ(common_prefix(b, a), 2u);
-    EXPECT_EQ(common_prefix(a, a), 3u);
-    EXPECT_EQ(common_prefix(a, none), 0u);
-}
-
 }  // namespace
 }  // namespace plasticity
