@@ -11,6 +11,13 @@ if(NOT CMAKE_CXX_COMPILER_LAUNCHER)
     endif()
 endif()
 
+# Several sources of a directory in one compilation: the libraries' headers, which are most of the work, are read once
+# for all of them. Names in unnamed namespaces therefore differ within a directory.
+option(PLASTICITY_UNITY "Compile several sources at once; OFF suits a search for missing includes" ON)
+function(plasticity_unity target)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ${PLASTICITY_UNITY} UNITY_BUILD_BATCH_SIZE 8)
+endfunction()
+
 # Designated initialisers leave members out on purpose: their defaults are the documentation.
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
                     -Wno-missing-field-initializers -Werror)

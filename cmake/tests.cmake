@@ -40,6 +40,8 @@ function(plasticity_tests name label)
     add_executable(test_${name} ${sources})
     target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     target_link_libraries(test_${name} PRIVATE plasticity_test_support ${ARGN} GTest::gtest GTest::gtest_main)
+    plasticity_unity(test_${name})
+    target_compile_options(test_${name} PRIVATE $<$<CONFIG:Release>:-O1>)  # what is tested keeps -O3
     # Parameters are in the names already; printed as bytes they would differ from run to run.
     gtest_discover_tests(test_${name} TEST_PREFIX ${name}. DISCOVERY_TIMEOUT 60 NO_PRETTY_VALUES
                          PROPERTIES LABELS ${label} TIMEOUT 600)
@@ -52,9 +54,11 @@ endforeach()
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake)
 endfunction()
 
-foreach(name core io model artifact engine quant score plan compress verify infer serve cli)
+set(unit_directories core io model artifact engine quant score plan compress verify infer serve cli)
+foreach(name IN LISTS unit_directories)
     plasticity_tests(${name} unit plasticity_${name})
 endforeach()
+set_target_properties(test_quant PROPERTIES UNITY_BUILD OFF)  # the same sizes and rows by the same names in all of them
 plasticity_tests(integration real plasticity_cli)
 foreach(target test_cli test_integration)
     if(TARGET ${target})
@@ -63,6 +67,12 @@ foreach(target test_cli test_integration)
             add_dependencies(${target} plasticity_fault_preload)
         endif()
     endif()
+endforeach()
+
+# Everything that tests with the label unit run.
+add_custom_target(unit_tests DEPENDS fuzz_make_seeds fuzz_replay)
+foreach(name IN LISTS unit_directories)
+    add_dependencies(unit_tests test_${name})
 endforeach()
 
 # Checks of the tree itself and of the set-up, in Python.

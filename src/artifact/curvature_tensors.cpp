@@ -5,11 +5,13 @@
 #include <array>
 #include <cmath>
 
+#include "artifact/f64_row.h"
+
 namespace plasticity {
 namespace {
 
 /// No matrix has so many rows; bounds memory before anything is read.
-constexpr std::uint64_t kMaxTensorBytes = std::uint64_t{1} << 30;
+constexpr std::uint64_t kMaxCurvatureBytes = std::uint64_t{1} << 30;
 constexpr std::string_view kCount = ".grad2_count";
 
 struct Part {
@@ -20,17 +22,8 @@ constexpr std::array kParts{Part{".out_grad2", &CurvatureStatistics::rows},
                             Part{".in_grad2", &CurvatureStatistics::columns},
                             Part{".gate_grad2", &CurvatureStatistics::gates}};
 
-GgufTensorSpec row_of(std::string name, std::size_t length) {
-    GgufTensorSpec spec;
-    spec.name = std::move(name);
-    spec.type = GGML_TYPE_F64;
-    spec.n_dims = 1;
-    spec.dims = {static_cast<std::int64_t>(length), 1, 1, 1};
-    return spec;
-}
-
 std::vector<double> read_doubles(const GgufReader& file, const GgufTensor& tensor, ProblemList& problems) {
-    if (tensor.type != GGML_TYPE_F64 || tensor.n_rows() != 1 || tensor.bytes > kMaxTensorBytes) {
+    if (tensor.type != GGML_TYPE_F64 || tensor.n_rows() != 1 || tensor.bytes > kMaxCurvatureBytes) {
         problems.add(fmt::format("{}: {} rows of {} {}; expected one row of f64", tensor.name, tensor.n_rows(),
                                  tensor.row_length(), ggml_type_name(tensor.type)));
         return {};
@@ -40,7 +33,7 @@ std::vector<double> read_doubles(const GgufReader& file, const GgufTensor& tenso
     return values;
 }
 
-std::int64_t read_count(const GgufReader& file, const GgufTensor& tensor, ProblemList& problems) {
+std::int64_t read_whole_number(const GgufReader& file, const GgufTensor& tensor, ProblemList& problems) {
     const std::vector<double> values = read_doubles(file, tensor, problems);
     if (values.empty()) return 0;
     constexpr double kMost = 9007199254740992.0;  // 2⁵³: whole numbers beyond it are not told apart
@@ -71,8 +64,8 @@ void add_curvature_tensors(const Statistics& statistics, GgufLayout& layout) {
     for (const auto& [name, curvature] : statistics.curvature) {
         for (const Part& part : kParts)
             if (const auto& values = curvature.*part.values; !values.empty())
-                layout.tensors.push_back(row_of(name + std::string(part.suffix), values.size()));
-        layout.tensors.push_back(row_of(name + std::string(kCount), 1));
+                layout.tensors.push_back(f64_row(name + std::string(part.suffix), values.size()));
+        layout.tensors.push_back(f64_row(name + std::string(kCount), 1));
     }
 }
 
@@ -97,7 +90,7 @@ bool read_curvature_tensor(const GgufReader& file, const GgufTensor& tensor, Sta
         return true;
     }
     if (!tensor.name.ends_with(kCount)) return false;
-    entry_of(kCount).count = read_count(file, tensor, problems);
+    entry_of(kCount).count = read_whole_number(file, tensor, problems);
     return true;
 }
 

@@ -15,12 +15,12 @@
 #include "artifact/json_text.h"
 #include "core/checked.h"
 #include "core/error.h"
+#include "core/units.h"
 #include "io/strict_json.h"
 
 namespace plasticity {
 namespace {
 
-constexpr std::uint64_t kGb = 1'000'000'000;
 constexpr double kMostGb = 1e6;
 constexpr std::string_view kNames =
     "16gb|macbookair, 32gb|macbookpro, 24gb-vram|5090|rtx5090, <n>gb, auto, or JSON "

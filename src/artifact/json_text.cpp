@@ -13,20 +13,20 @@
 namespace plasticity {
 namespace {
 
-using Json = nlohmann::json;
-using OrderedJson = nlohmann::ordered_json;
+using Parsed = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 template <typename AnyJson>
 std::string line_text(const AnyJson& value) {
     return value.dump(-1, ' ', false, AnyJson::error_handler_t::replace);
 }
 
-bool is_plain_array(const OrderedJson& value) {
+bool is_plain_array(const Json& value) {
     return value.is_array() &&
-           std::none_of(value.begin(), value.end(), [](const OrderedJson& v) { return v.is_structured(); });
+           std::none_of(value.begin(), value.end(), [](const Json& v) { return v.is_structured(); });
 }
 
-void append(const OrderedJson& value, std::size_t indent, std::string& out) {
+void append(const Json& value, std::size_t indent, std::string& out) {
     if (!value.is_structured() || value.empty()) {
         out += line_text(value);
         return;
@@ -39,7 +39,7 @@ void append(const OrderedJson& value, std::size_t indent, std::string& out) {
         if (!first) out += one_line ? ", " : ",";
         first = false;
         out += line;
-        if (value.is_object()) out += line_text(OrderedJson(item.key())) + ": ";
+        if (value.is_object()) out += line_text(Json(item.key())) + ": ";
         append(item.value(), indent + 2, out);
     }
     if (!one_line) out += fmt::format("\n{:{}}", "", indent);
@@ -50,7 +50,7 @@ void append(const OrderedJson& value, std::size_t indent, std::string& out) {
     throw Error(ErrorKind::kMalformed, fmt::format("{}: {}", where, problem));
 }
 
-double finite_number(const Json& value, const ObjectReader& reader, std::string_view key) {
+double finite_number(const Parsed& value, const ObjectReader& reader, std::string_view key) {
     if (!value.is_number()) reader.fail(key, fmt::format("holds a {}; expected a number", value.type_name()));
     const double number = value.get<double>();
     if (!std::isfinite(number)) reader.fail(key, "is not a finite number");
@@ -59,18 +59,18 @@ double finite_number(const Json& value, const ObjectReader& reader, std::string_
 
 }  // namespace
 
-std::string json_text(const OrderedJson& value) {
+std::string json_text(const Json& value) {
     std::string out;
     append(value, 0, out);
     out += '\n';
     return out;
 }
 
-std::string json_line(const OrderedJson& value) {
+std::string json_line(const Json& value) {
     return line_text(value);
 }
 
-ObjectReader::ObjectReader(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
+ObjectReader::ObjectReader(const Parsed& object, std::string where) : object_(object), where_(std::move(where)) {
     if (!object_.is_object()) malformed(where_, fmt::format("got a JSON {}; expected an object", object_.type_name()));
 }
 
@@ -82,7 +82,7 @@ bool ObjectReader::has(std::string_view key) const {
     return object_.contains(std::string(key));
 }
 
-const Json& ObjectReader::value(std::string_view key) {
+const Parsed& ObjectReader::value(std::string_view key) {
     const auto found = object_.find(std::string(key));
     if (found == object_.end()) fail(key, "is missing");
     asked_.emplace(key);
@@ -90,7 +90,7 @@ const Json& ObjectReader::value(std::string_view key) {
 }
 
 std::int64_t ObjectReader::integer(std::string_view key, std::int64_t lowest, std::int64_t highest) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_number_integer()) fail(key, fmt::format("holds a {}; expected a whole number", held.type_name()));
     const bool too_big =
         held.is_number_unsigned() &&
@@ -112,46 +112,46 @@ double ObjectReader::amount(std::string_view key) {
 }
 
 bool ObjectReader::boolean(std::string_view key) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_boolean()) fail(key, fmt::format("holds a {}; expected true or false", held.type_name()));
     return held.get<bool>();
 }
 
 std::string ObjectReader::text(std::string_view key) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_string()) fail(key, fmt::format("holds a {}; expected text", held.type_name()));
     return held.get<std::string>();
 }
 
 std::vector<double> ObjectReader::numbers(std::string_view key) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_array()) fail(key, fmt::format("holds a {}; expected an array", held.type_name()));
     std::vector<double> result;
     result.reserve(held.size());
-    for (const Json& item : held) result.push_back(finite_number(item, *this, key));
+    for (const Parsed& item : held) result.push_back(finite_number(item, *this, key));
     return result;
 }
 
 std::vector<std::vector<double>> ObjectReader::number_rows(std::string_view key) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_array()) fail(key, fmt::format("holds a {}; expected an array of arrays", held.type_name()));
     std::vector<std::vector<double>> rows;
     rows.reserve(held.size());
-    for (const Json& row : held) {
+    for (const Parsed& row : held) {
         if (!row.is_array()) fail(key, fmt::format("row {} is a {}; expected an array", rows.size(), row.type_name()));
         std::vector<double>& numbers = rows.emplace_back();
         numbers.reserve(row.size());
-        for (const Json& item : row) numbers.push_back(finite_number(item, *this, key));
+        for (const Parsed& item : row) numbers.push_back(finite_number(item, *this, key));
     }
     return rows;
 }
 
 std::vector<std::int32_t> ObjectReader::integers(std::string_view key, std::int32_t lowest) {
-    const Json& held = value(key);
+    const Parsed& held = value(key);
     if (!held.is_array()) fail(key, fmt::format("holds a {}; expected an array", held.type_name()));
     std::vector<std::int32_t> result;
     result.reserve(held.size());
-    for (const Json& item : held) {
+    for (const Parsed& item : held) {
         const bool fits = item.is_number_integer() && item.get<double>() >= lowest &&
                           item.get<double>() <= std::numeric_limits<std::int32_t>::max();
         if (!fits) fail(key, fmt::format("holds {}; expected whole numbers from {} on", line_text(item), lowest));

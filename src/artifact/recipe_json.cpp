@@ -8,6 +8,7 @@
 #include "artifact/recipe.h"
 #include "artifact/type_names.h"
 #include "core/error.h"
+#include "core/units.h"
 #include "io/problem_list.h"
 #include "io/strict_json.h"
 #include "model/attempt.h"
@@ -18,10 +19,9 @@ namespace {
 using Json = nlohmann::ordered_json;  // written in the order in which it is filled
 using Parsed = nlohmann::json;
 
-constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
+constexpr std::uint64_t kMaxRecipeBytes = std::uint64_t{64} << 20;
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
-constexpr double kGb = 1e9;
 
 /// Ranges as one flat list, first and last by turns: a block has hundreds of them.
 Json feed_forward_json(const FeedForwardTopology& feed_forward) {
@@ -343,7 +343,7 @@ void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Over
 }
 
 Recipe load_recipe(const std::filesystem::path& path) {
-    return recipe_from_json(read_text_file(path, kMaxFileBytes), path.string());
+    return recipe_from_json(read_text_file(path, kMaxRecipeBytes), path.string());
 }
 
 }  // namespace plasticity

@@ -7,11 +7,13 @@
 #include <limits>
 #include <utility>
 
+#include "artifact/f64_row.h"
+
 namespace plasticity {
 namespace {
 
-constexpr std::string_view kSums = ".in_sum2_f64";
-constexpr std::string_view kCount = ".counts_f64";
+constexpr std::string_view kExactSums = ".in_sum2_f64";
+constexpr std::string_view kExactCount = ".counts_f64";
 constexpr std::string_view kIndexKey = "score.slice.index";
 constexpr std::string_view kCountKey = "score.slice.count";
 constexpr std::string_view kExamplesKey = "score.slice.examples";
@@ -27,13 +29,6 @@ constexpr std::array kTexts{TextKey{"score.model_sha256", &ScoreProvenance::mode
                             TextKey{"score.precision", &ScoreProvenance::precision},
                             TextKey{"score.program_version", &ScoreProvenance::program_version},
                             TextKey{"score.adapter_sha256", &ScoreProvenance::adapter_sha256}};
-
-GgufTensorSpec row_of(std::string name, std::size_t length) {
-    return {.name = std::move(name),
-            .type = GGML_TYPE_F64,
-            .n_dims = 1,
-            .dims = {static_cast<std::int64_t>(length), 1, 1, 1}};
-}
 
 /// What the F32 beside it holds, to more digits; otherwise one of them was changed.
 bool rounds_to(double exact, double rounded) {
@@ -63,8 +58,8 @@ void read_origin(const GgufMetadata& metadata, Statistics& statistics, ProblemLi
 }
 
 void read_tensor(const GgufReader& file, const GgufTensor& tensor, Statistics& statistics, ProblemList& problems) {
-    const bool is_sums = tensor.name.ends_with(kSums);
-    const std::string name = tensor.name.substr(0, tensor.name.size() - (is_sums ? kSums : kCount).size());
+    const bool is_sums = tensor.name.ends_with(kExactSums);
+    const std::string name = tensor.name.substr(0, tensor.name.size() - (is_sums ? kExactSums : kExactCount).size());
     const auto entry = statistics.matrices.find(name);
     const std::size_t expected =
         entry == statistics.matrices.end() ? 0 : (is_sums ? entry->second.sum_of_squares.size() : 1);
@@ -106,8 +101,8 @@ void add_slice(const Statistics& statistics, GgufLayout& layout) {
     layout.metadata.set("score.curvature_every", static_cast<std::uint32_t>(origin.curvature_every));
     layout.metadata.set("score.seed", origin.seed);
     for (const auto& [name, channels] : statistics.matrices) {
-        layout.tensors.push_back(row_of(name + std::string(kSums), channels.sum_of_squares.size()));
-        layout.tensors.push_back(row_of(name + std::string(kCount), 1));
+        layout.tensors.push_back(f64_row(name + std::string(kExactSums), channels.sum_of_squares.size()));
+        layout.tensors.push_back(f64_row(name + std::string(kExactCount), 1));
     }
 }
 
@@ -115,13 +110,13 @@ void write_slice(const Statistics& statistics, GgufWriter& file) {
     if (!statistics.origin) return;
     for (const auto& [name, channels] : statistics.matrices) {
         const auto count = static_cast<double>(channels.count);
-        file.write(name + std::string(kSums), std::as_bytes(std::span(channels.sum_of_squares)));
-        file.write(name + std::string(kCount), std::as_bytes(std::span(&count, 1)));
+        file.write(name + std::string(kExactSums), std::as_bytes(std::span(channels.sum_of_squares)));
+        file.write(name + std::string(kExactCount), std::as_bytes(std::span(&count, 1)));
     }
 }
 
 bool is_slice_tensor(std::string_view name) {
-    return name.ends_with(kSums) || name.ends_with(kCount);
+    return name.ends_with(kExactSums) || name.ends_with(kExactCount);
 }
 
 void read_slice(const GgufReader& file, Statistics& statistics, ProblemList& problems) {

@@ -13,7 +13,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Parsed = nlohmann::json;
 
-constexpr std::int64_t kMaxCount = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t kMostPositions = std::numeric_limits<std::int32_t>::max();
 
 const Parsed& array_of(ObjectReader& reader, std::string_view key) {
     const Parsed& array = reader.value(key);
@@ -82,7 +82,7 @@ Json refinement_json(const Refinement& refinement) {
 
 Calibration read_calibration(const Parsed& json) {
     ObjectReader reader(json, "calibration");
-    Calibration calibration{.positions = reader.integer("positions", 1, kMaxCount),
+    Calibration calibration{.positions = reader.integer("positions", 1, kMostPositions),
                             .floor = reader.amount("floor"),
                             .ceiling = reader.amount("ceiling"),
                             .rate = reader.amount("rate"),
@@ -97,8 +97,8 @@ Calibration read_calibration(const Parsed& json) {
 
 Refinement read_refinement(const Parsed& json) {
     ObjectReader reader(json, "refinement");
-    Refinement refinement{.trials = reader.integer("trials", 0, kMaxCount),
-                          .positions = reader.integer("positions", 1, kMaxCount),
+    Refinement refinement{.trials = reader.integer("trials", 0, kMostPositions),
+                          .positions = reader.integer("positions", 1, kMostPositions),
                           .kl_before = reader.amount("klBefore"),
                           .kl_after = reader.amount("klAfter"),
                           .standard_error = reader.amount("standardError"),

@@ -29,7 +29,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int32_t kSpeedTokens = 48;
+constexpr std::int32_t kSampleTokens = 48;
 constexpr std::int32_t kEvaluationContext = 512;
 constexpr std::uint64_t kMaxPointBytes = std::uint64_t{1} << 20;
 
@@ -220,7 +220,7 @@ private:
                             .quality = yardstick_->measure(file, progress_)};
         const InferResult sample = infer({.model = file,
                                           .prompt = "The",
-                                          .max_tokens = kSpeedTokens,
+                                          .max_tokens = kSampleTokens,
                                           .sampler = {.temperature = 0},
                                           .threads = command_.common.threads,
                                           .backend = command_.backend},

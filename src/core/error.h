@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 namespace plasticity {
 
@@ -24,5 +25,10 @@ public:
 private:
     ErrorKind kind_;
 };
+
+/// What the system says of an errno.
+inline std::string system_reason(int error) {
+    return std::generic_category().message(error);
+}
 
 }  // namespace plasticity

@@ -9,7 +9,6 @@
 #include <array>
 #include <cerrno>
 #include <iterator>
-#include <system_error>
 #include <vector>
 
 #include "core/error.h"
@@ -20,17 +19,12 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 
-struct ContextDeleter {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
 void require(bool succeeded) {
     if (!succeeded) throw Error(ErrorKind::kInternal, "SHA-256: OpenSSL refused; is the object spent already?");
 }
 
 [[noreturn]] void throw_io(const std::filesystem::path& path, ErrorKind kind, int error) {
-    throw Error(kind, fmt::format("{}: cannot read it for its SHA-256: {}", path.string(),
-                                  std::generic_category().message(error)));
+    throw Error(kind, fmt::format("{}: cannot read it for its SHA-256: {}", path.string(), system_reason(error)));
 }
 
 struct Descriptor {
@@ -43,6 +37,9 @@ struct Descriptor {
 }  // namespace
 
 struct Sha256::State {
+    struct ContextDeleter {
+        void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
+    };
     std::unique_ptr<EVP_MD_CTX, ContextDeleter> context{EVP_MD_CTX_new()};
 };
 

@@ -7,6 +7,8 @@
 
 namespace plasticity {
 
+inline constexpr std::uint64_t kGb = 1'000'000'000;
+
 /// "338263040", "12.9GB" (10⁹), "12GiB" (2³⁰), also k/M/T; case of the prefix ignored, no spaces needed.
 /// @throws Error (kUsage) on anything else, negative or beyond 2⁶³
 std::uint64_t parse_bytes(std::string_view text);

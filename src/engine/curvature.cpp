@@ -15,7 +15,7 @@ namespace {
 
 /// Entries of a weight gradient that exist at once, as F32.
 constexpr std::int64_t kGradientEntries = std::int64_t{1} << 24;
-constexpr std::size_t kMaxNodes = 16;
+constexpr std::size_t kMaxCurvatureNodes = 16;
 
 std::vector<float> values_of(const ggml_tensor* tensor) {
     std::vector<float> values(static_cast<std::size_t>(ggml_nelements(tensor)));
@@ -137,7 +137,7 @@ void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const flo
     for (std::int64_t first = 0; first < n_rows; first += step) {
         throw_if_interrupted();
         const std::int64_t n = std::min(step, n_rows - first);
-        back_graph_.begin(kMaxNodes);
+        back_graph_.begin(kMaxCurvatureNodes);
         ggml_context* context = back_graph_.context();
         ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, n_cols, n_tokens_);
         ggml_tensor* g = back_graph_.input(GGML_TYPE_F32, n_rows, n_tokens_);

@@ -8,7 +8,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::size_t kMaxNodes = 8;
+constexpr std::size_t kMaxGramNodes = 8;
 /// Entries of a product that exist at once, as F32.
 constexpr std::int64_t kProductEntries = std::int64_t{1} << 22;
 
@@ -35,7 +35,7 @@ void GramProduct::add(std::span<const float> rows, std::int64_t width, std::int6
         for (std::int64_t top = 0; top < block; top += step) {  // of the lower triangle, some rows at a time
             throw_if_interrupted();
             const std::int64_t n = std::min(step, block - top), n_cols = top + n;
-            graph_.begin(kMaxNodes);
+            graph_.begin(kMaxGramNodes);
             ggml_tensor* x = graph_.input(GGML_TYPE_F32, n_rows, n_cols);
             ggml_tensor* some =
                 ggml_view_2d(graph_.context(), x, n_rows, n, x->nb[1], static_cast<std::size_t>(top) * x->nb[1]);

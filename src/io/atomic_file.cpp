@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <optional>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -20,11 +19,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::size_t kMaxBytesPerCall = std::size_t{1} << 30;
-
-std::string reason(int error) {
-    return std::generic_category().message(error);
-}
+constexpr std::size_t kMaxBytesPerWrite = std::size_t{1} << 30;
 
 std::optional<std::uint64_t> free_bytes(const std::filesystem::path& folder) {
     struct statvfs status{};
@@ -52,10 +47,10 @@ void require_folder(const std::filesystem::path& target) {
     const int error = ::stat(folder.c_str(), &status) == 0 ? 0 : errno;
     if (error != 0 || !S_ISDIR(status.st_mode))
         throw Error(ErrorKind::kIo, fmt::format("{}: its folder {}: {}; create the folder first", target.string(),
-                                                folder.string(), reason(error != 0 ? error : ENOTDIR)));
+                                                folder.string(), system_reason(error != 0 ? error : ENOTDIR)));
     if (::access(folder.c_str(), W_OK | X_OK) != 0)
         throw Error(ErrorKind::kIo,
-                    fmt::format("{}: cannot create a file in its folder: {}", target.string(), reason(errno)));
+                    fmt::format("{}: cannot create a file in its folder: {}", target.string(), system_reason(errno)));
 }
 
 void require_free_space(const std::filesystem::path& target, std::uint64_t needed_bytes) {
@@ -118,7 +113,7 @@ void AtomicFile::prepare() {
 }
 
 void AtomicFile::fail(std::string_view what, int error) const {
-    std::string message = fmt::format("{}: {}: {}", target_.string(), what, reason(error));
+    std::string message = fmt::format("{}: {}: {}", target_.string(), what, system_reason(error));
     if (error == ENOSPC || error == EDQUOT) {
         if (options_.expected_bytes > written_)
             message += fmt::format("; {} more are needed", format_bytes(options_.expected_bytes - written_));
@@ -132,7 +127,7 @@ void AtomicFile::fail(std::string_view what, int error) const {
 void AtomicFile::write(std::span<const std::byte> bytes) {
     if (!partial_) throw Error(ErrorKind::kInternal, fmt::format("{}: written after commit", target_.string()));
     while (!bytes.empty()) {
-        const ssize_t put = ::write(partial_->descriptor(), bytes.data(), std::min(bytes.size(), kMaxBytesPerCall));
+        const ssize_t put = ::write(partial_->descriptor(), bytes.data(), std::min(bytes.size(), kMaxBytesPerWrite));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) fail(fmt::format("cannot write byte {} on", written_), errno);
         if (put == 0) fail(fmt::format("cannot write byte {} on", written_), EIO);  // or this would go on for ever

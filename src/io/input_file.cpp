@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -16,11 +15,7 @@ namespace plasticity {
 namespace {
 
 // Some systems refuse single reads of 2 GiB and more.
-constexpr std::size_t kMaxBytesPerCall = std::size_t{1} << 30;
-
-std::string reason(int error) {
-    return std::generic_category().message(error);
-}
+constexpr std::size_t kMaxBytesPerRead = std::size_t{1} << 30;
 
 std::int64_t modification_time_ns(const struct stat& status) {
 #ifdef __APPLE__
@@ -42,7 +37,8 @@ int open_for_reading(const std::filesystem::path& path) {
             throw Error(ErrorKind::kMissing, fmt::format("{}: no such file; check the path", path.string()));
         if (error == ENXIO)  // a socket
             throw Error(ErrorKind::kMalformed, fmt::format("{}: not a regular file", path.string()));
-        throw Error(ErrorKind::kIo, fmt::format("{}: cannot open for reading: {}", path.string(), reason(error)));
+        throw Error(ErrorKind::kIo,
+                    fmt::format("{}: cannot open for reading: {}", path.string(), system_reason(error)));
     }
 }
 
@@ -64,7 +60,7 @@ InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
         close_quietly(descriptor_);
         descriptor_ = -1;
         if (failed != 0)
-            throw Error(ErrorKind::kIo, fmt::format("{}: cannot stat: {}", path_.string(), reason(failed)));
+            throw Error(ErrorKind::kIo, fmt::format("{}: cannot stat: {}", path_.string(), system_reason(failed)));
         throw Error(ErrorKind::kMalformed,
                     fmt::format("{}: {}; expected a regular file", path_.string(),
                                 S_ISDIR(status.st_mode) ? "is a folder" : "is a pipe or device"));
@@ -106,11 +102,11 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
                                 out.size(), offset, size_));
     while (!out.empty()) {
         const ssize_t got =
-            ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
+            ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerRead), static_cast<off_t>(offset));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0)
             throw Error(ErrorKind::kIo, fmt::format("{}: cannot read {} bytes at byte {}: {}", path_.string(),
-                                                    out.size(), offset, reason(errno)));
+                                                    out.size(), offset, system_reason(errno)));
         if (got == 0)
             throw Error(ErrorKind::kIo, fmt::format("{}: ends at byte {}, but held {} bytes when it was opened; "
                                                     "something shortened it meanwhile",
@@ -123,7 +119,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
 void InputFile::require_unchanged() const {
     struct stat status{};
     if (::fstat(descriptor_, &status) != 0)
-        throw Error(ErrorKind::kIo, fmt::format("{}: cannot stat: {}", path_.string(), reason(errno)));
+        throw Error(ErrorKind::kIo, fmt::format("{}: cannot stat: {}", path_.string(), system_reason(errno)));
     if (static_cast<std::uint64_t>(status.st_size) != size_ || modification_time_ns(status) != modified_ns_)
         throw Error(ErrorKind::kIo, fmt::format("{}: changed while it was being read ({} bytes now, {} when opened); "
                                                 "run again once nothing writes to it",

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 
 #include "core/error.h"
@@ -18,13 +17,13 @@
 namespace plasticity {
 namespace {
 
-constexpr int kMaxAttempts = 100;           // a name that changes hands under every attempt
-constexpr std::size_t kMaxNameBytes = 255;  // of one name, on all common file systems
+constexpr int kMaxAttempts = 100;               // a name that changes hands under every attempt
+constexpr std::size_t kMaxFileNameBytes = 255;  // of one name, on all common file systems
 constexpr std::string_view kLongestSuffix = "..partial.journal";
 
 [[noreturn]] void fail(const std::filesystem::path& target, int error) {
-    std::string message = fmt::format("{}: cannot create a file in its folder: {}", target.string(),
-                                      std::generic_category().message(error));
+    std::string message =
+        fmt::format("{}: cannot create a file in its folder: {}", target.string(), system_reason(error));
     if (error == ENOENT) message += "; create the folder first";
     throw Error(ErrorKind::kIo, message);
 }
@@ -55,7 +54,7 @@ std::filesystem::path folder_of(const std::filesystem::path& target) {
 
 std::filesystem::path partial_path(const std::filesystem::path& target) {
     std::string name = target.filename().string();
-    if (name.size() + kLongestSuffix.size() > kMaxNameBytes)
+    if (name.size() + kLongestSuffix.size() > kMaxFileNameBytes)
         name = fmt::format("{}-{}", name.substr(0, 200), sha256_hex(name).substr(0, 16));
     return folder_of(target) / fmt::format(".{}.partial", name);
 }

@@ -111,8 +111,7 @@ void PartialJournal::start() {
     ::unlink(path_.c_str());  // rather than to write into whatever lies there
     descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (descriptor_ < 0)
-        throw Error(ErrorKind::kIo,
-                    fmt::format("{}: cannot be created: {}", path_.string(), std::generic_category().message(errno)));
+        throw Error(ErrorKind::kIo, fmt::format("{}: cannot be created: {}", path_.string(), system_reason(errno)));
     append(lines_);
     lines_.clear();
 }
@@ -122,8 +121,8 @@ void PartialJournal::append(const std::string& line) {
         const ssize_t put = ::write(descriptor_, rest.data(), rest.size());
         if (put < 0 && errno == EINTR) continue;
         if (put <= 0)
-            throw Error(ErrorKind::kIo, fmt::format("{}: cannot be written: {}", path_.string(),
-                                                    std::generic_category().message(put < 0 ? errno : EIO)));
+            throw Error(ErrorKind::kIo,
+                        fmt::format("{}: cannot be written: {}", path_.string(), system_reason(put < 0 ? errno : EIO)));
         rest.remove_prefix(static_cast<std::size_t>(put));
     }
 }

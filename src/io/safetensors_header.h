@@ -8,6 +8,9 @@
 
 namespace plasticity {
 
+/// The limit of the format's reference implementation.
+inline constexpr std::uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
+
 /// A tensor as the JSON header names it, nothing checked but the JSON's own form.
 struct SafetensorsRecord {
     std::string name;

@@ -19,7 +19,6 @@
 namespace plasticity {
 namespace {
 
-constexpr std::uint64_t kMaxHeaderBytes = 100'000'000;  // the limit of the format's reference implementation
 constexpr std::uint64_t kLengthBytes = 8;
 
 struct Dtype {
@@ -38,8 +37,9 @@ constexpr std::array kDtypes{
 std::string read_header_text(HeaderCursor& in) {
     in.enter("safetensors header");
     const auto length = in.number<std::uint64_t>("header length");
-    if (length > kMaxHeaderBytes)
-        in.fail(fmt::format("length {}; expected at most {}: is this a safetensors file?", length, kMaxHeaderBytes));
+    if (length > kMaxSafetensorsHeaderBytes)
+        in.fail(fmt::format("length {}; expected at most {}: is this a safetensors file?", length,
+                            kMaxSafetensorsHeaderBytes));
     if (length > in.remaining())
         in.fail(fmt::format("length {}, but only {} bytes are left; is the file truncated?", length, in.remaining()));
     std::string text(static_cast<std::size_t>(length), '\0');
@@ -108,7 +108,7 @@ std::uint64_t safetensors_element_bytes(std::string_view dtype) {
 }
 
 SafetensorsReader::SafetensorsReader(const std::filesystem::path& path) : file_(path) {
-    HeaderCursor in(file_, kLengthBytes + kMaxHeaderBytes);
+    HeaderCursor in(file_, kLengthBytes + kMaxSafetensorsHeaderBytes);
     SafetensorsHeader header = parse_safetensors_header(read_header_text(in), path.string());
     metadata_ = std::move(header.metadata);
     std::vector<SafetensorsRecord>& records = header.tensors;

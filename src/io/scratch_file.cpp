@@ -7,7 +7,6 @@
 
 #include <cerrno>
 #include <string>
-#include <system_error>
 
 #include "core/error.h"
 
@@ -15,8 +14,8 @@ namespace plasticity {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& folder, std::string_view what, int error) {
-    throw Error(ErrorKind::kIo, fmt::format("{}: cannot {} a temporary file: {}", folder.string(), what,
-                                            std::generic_category().message(error)));
+    throw Error(ErrorKind::kIo,
+                fmt::format("{}: cannot {} a temporary file: {}", folder.string(), what, system_reason(error)));
 }
 
 }  // namespace

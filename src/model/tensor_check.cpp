@@ -92,7 +92,7 @@ std::vector<ExpectedTensor> expected_tensors(const Architecture& architecture) {
 }
 
 template <typename Tensor>
-std::string shape_text(const Tensor& tensor) {
+std::string tensor_shape_text(const Tensor& tensor) {
     if (tensor.is_vector) return fmt::format("[{}]", tensor.cols);
     if (tensor.n_matrices == 1) return fmt::format("[{} × {}]", tensor.rows, tensor.cols);
     return fmt::format("[{} × {} × {}]", tensor.n_matrices, tensor.rows / tensor.n_matrices, tensor.cols);
@@ -102,7 +102,7 @@ void check_shape(const ExpectedTensor& expected, const ModelTensor& tensor, Prob
     if (tensor.is_vector == expected.is_vector && tensor.rows == expected.rows && tensor.cols == expected.cols &&
         tensor.n_matrices == expected.n_matrices)
         return;
-    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name, shape_text(tensor), shape_text(expected)));
+    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name, tensor_shape_text(tensor), tensor_shape_text(expected)));
 }
 
 bool is_readable(ggml_type type) {
@@ -126,7 +126,7 @@ void check_tensors(const Architecture& architecture, const std::vector<ModelTens
             check_shape(expected, *found->second, problems);
             unclaimed.erase(found);
         } else if (expected.is_required) {
-            problems.add(fmt::format("{}: missing; expected shape {}", gguf_name(expected.id), shape_text(expected)));
+            problems.add(fmt::format("{}: missing; expected shape {}", gguf_name(expected.id), tensor_shape_text(expected)));
         }
     }
     for (const auto& [rank, tensor] : unclaimed)

@@ -18,7 +18,7 @@ struct RoleName {
 };
 
 // Sources: gguf-py/gguf/constants.py (TENSOR_NAMES) and the module names of transformers' modeling_llama.py.
-constexpr std::array kNames{
+constexpr std::array kRoleNames{
     RoleName{TensorRole::kTokenEmbedding, "token_embd", "model.embed_tokens", false, true},
     RoleName{TensorRole::kOutputNorm, "output_norm", "model.norm", false, false},
     RoleName{TensorRole::kOutput, "output", "lm_head", false, true},
@@ -43,7 +43,7 @@ constexpr std::array kNames{
 };
 
 const RoleName& name_of(TensorRole role) {
-    for (const RoleName& name : kNames)
+    for (const RoleName& name : kRoleNames)
         if (name.role == role) return name;
     __builtin_unreachable();
 }
@@ -93,7 +93,7 @@ std::optional<TensorId> parse_name(std::string_view text, std::string_view block
 }
 
 std::optional<TensorRole> role_of(std::string_view text, bool in_block, std::string_view RoleName::* spelling) {
-    for (const RoleName& name : kNames)
+    for (const RoleName& name : kRoleNames)
         if (name.in_block == in_block && text == name.*spelling) return name.role;
     return std::nullopt;
 }

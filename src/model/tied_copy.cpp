@@ -21,7 +21,7 @@ constexpr double kLargestRatio = 2;     ///< of a copy's error to that of ggml's
 constexpr double kLargestError = 0.15;  ///< of a row, relative
 /// Squared, beside the mean row: rows of tokens that were never trained may be so small that scales lose them.
 constexpr double kNegligible = 1e-6;
-constexpr std::uint64_t kTileBytes = std::uint64_t{4} << 20;
+constexpr std::uint64_t kComparedTileBytes = std::uint64_t{4} << 20;
 
 /// Of `n` places at most kSampledRows, evenly spaced.
 template <typename RowAt>
@@ -163,7 +163,7 @@ bool are_same_bytes(const Model& model, const ModelTensor& a, const ModelTensor&
     }
     if (!holds_values) return false;
 
-    const auto tile_rows = static_cast<std::int64_t>(std::max<std::uint64_t>(1, kTileBytes / a.row_bytes()));
+    const auto tile_rows = static_cast<std::int64_t>(std::max<std::uint64_t>(1, kComparedTileBytes / a.row_bytes()));
     for (std::int64_t row = 0; row < a.rows; row += tile_rows) {
         throw_if_interrupted();
         if (!pair.are_equal(row, std::min(tile_rows, a.rows - row))) return false;

@@ -8,7 +8,6 @@
 namespace plasticity {
 namespace {
 
-constexpr std::int32_t kWideBlock = 256;
 constexpr std::int32_t kBatchTokens = 512;
 
 std::int32_t rounded_up(std::int32_t value, std::int32_t step) {

@@ -9,6 +9,9 @@
 
 namespace plasticity {
 
+/// Values in a block of the K and I types; rows of other lengths get types of 32-wide blocks.
+inline constexpr std::int32_t kWideBlock = 256;
+
 /// What --align asks for. kAuto: padding where it is predicted to do less damage, which policy optimal can tell;
 /// kAutoOwn: the same, of columns too; kPad: every dimension that bars wide types; kColumns: the input columns of those
 /// matrices alone whose type wants it, which only the own engine runs.

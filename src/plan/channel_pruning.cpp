@@ -9,11 +9,11 @@
 
 #include "core/error.h"
 #include "model/stock_form.h"
+#include "plan/alignment.h"
 
 namespace plasticity {
 namespace {
 
-constexpr std::int32_t kWideBlock = 256;
 constexpr std::int32_t kNarrowBlock = 32;
 
 /// What widths are multiples of.

@@ -13,7 +13,7 @@ constexpr double kSpread = 0.3;
 constexpr double kFactor = 1.5;
 
 /// Matrices that may be mispredicted together.
-struct Group {
+struct MatrixGroup {
     std::string name;
     std::vector<const ModelTensor*> members;
 };
@@ -26,12 +26,12 @@ std::string role_of(const std::string& name) {
 }
 
 /// Roles, blocks, single matrices; each set once.
-std::vector<Group> groups_of(const Model& model) {
-    std::map<std::string, Group> roles, singles;
-    std::map<int, Group> blocks;
+std::vector<MatrixGroup> groups_of(const Model& model) {
+    std::map<std::string, MatrixGroup> roles, singles;
+    std::map<int, MatrixGroup> blocks;
     for (const ModelTensor& matrix : model.tensors()) {
         if (!is_matrix(matrix.id)) continue;
-        const auto add = [&](Group& group, const std::string& name) {
+        const auto add = [&](MatrixGroup& group, const std::string& name) {
             group.name = name;
             group.members.push_back(&matrix);
         };
@@ -39,7 +39,7 @@ std::vector<Group> groups_of(const Model& model) {
         if (matrix.id.layer >= 0) add(blocks[matrix.id.layer], fmt::format("block {}", matrix.id.layer));
         add(singles[matrix.name], matrix.name);
     }
-    std::vector<Group> groups;
+    std::vector<MatrixGroup> groups;
     for (const auto& [key, group] : roles) groups.push_back(group);
     for (const auto& [key, group] : blocks)
         if (group.members.size() > 1) groups.push_back(group);
@@ -98,7 +98,7 @@ std::string types_text(const Recipe& recipe, const Model& model) {
 std::vector<Proposal> propose(const PlanInputs& inputs, const HeadPruning& heads, const Recipe& current) {
     const Damages before(inputs, heads, current);
     std::vector<Proposal> proposals;
-    for (const Group& group : groups_of(inputs.model))
+    for (const MatrixGroup& group : groups_of(inputs.model))
         for (const double factor : {kFactor, 1 / kFactor}) {
             TrialFindings findings = *inputs.findings;
             for (const ModelTensor* member : group.members)

@@ -19,13 +19,13 @@ double shape(double rate, double predicted) {
 }
 
 /// For one κ: the d and c that fit best, and what is left.
-struct Candidate {
+struct FitCandidate {
     double floor = 0;
     double ceiling = 0;
     double squares = 0;
 };
 
-Candidate candidate_for(double rate, std::span<const MeasuredCorner> corners) {
+FitCandidate candidate_for(double rate, std::span<const MeasuredCorner> corners) {
     // Unknowns d and c of d · u + c · v = 1 at every corner, u = 1 / measured, v = shape / measured.
     double uu = 0, uv = 0, vv = 0, u1 = 0, v1 = 0;
     for (const MeasuredCorner& corner : corners) {
@@ -33,7 +33,7 @@ Candidate candidate_for(double rate, std::span<const MeasuredCorner> corners) {
         uu += u * u, uv += u * v, vv += v * v, u1 += u, v1 += v;
     }
     const double determinant = uu * vv - uv * uv;
-    Candidate candidate{.ceiling = v1 / vv};
+    FitCandidate candidate{.ceiling = v1 / vv};
     if (corners.size() > 2 && determinant > 1e-9 * uu * vv) {
         const double floor = (u1 * vv - v1 * uv) / determinant, ceiling = (v1 * uu - u1 * uv) / determinant;
         if (floor > 0 && ceiling > 0) candidate = {.floor = floor, .ceiling = ceiling};
@@ -62,7 +62,7 @@ SaturatingFit fit_curve(std::span<const MeasuredCorner> corners) {
         (left_is_better ? high : low) = left_is_better ? high - third : low + third;
     }
     const double rate = rate_at((low + high) / 2);
-    const Candidate candidate = candidate_for(rate, corners);
+    const FitCandidate candidate = candidate_for(rate, corners);
     return {.floor = candidate.floor, .ceiling = candidate.ceiling, .rate = rate};
 }
 

@@ -38,7 +38,7 @@ std::vector<Costs> costs_of(const std::vector<MatrixChoice>& choices) {
 }
 
 /// A change of one matrix's level. Of equal prices the first found is kept: deterministic.
-struct Step {
+struct LevelStep {
     std::size_t choice = 0;
     std::size_t level = 0;
     double price = 0;
@@ -62,11 +62,11 @@ bool demote_until_fits(std::vector<MatrixChoice>& choices, std::uint64_t room_by
     const std::vector<Costs> costs = costs_of(choices);
     std::uint64_t bytes = stored_bytes(choices);
     while (bytes > room_bytes) {
-        std::optional<Step> cheapest;
+        std::optional<LevelStep> cheapest;
         for (std::size_t i = 0; i < choices.size(); ++i)
             for (std::size_t level = choices[i].level + 1; level < choices[i].ladder.size(); ++level) {
                 const double price = costs[i].price(choices[i].level, level);
-                if (!cheapest || price < cheapest->price) cheapest = Step{i, level, price};
+                if (!cheapest || price < cheapest->price) cheapest = LevelStep{i, level, price};
             }
         if (!cheapest) return false;
         MatrixChoice& choice = choices[cheapest->choice];
@@ -92,12 +92,12 @@ std::size_t Promoter::promote_within(std::uint64_t room_bytes) {
     std::uint64_t bytes = stored_bytes(choices_);
     std::size_t steps = 0;
     while (bytes < room_bytes) {
-        std::optional<Step> best;
+        std::optional<LevelStep> best;
         for (std::size_t i = 0; i < choices_.size(); ++i)
             for (std::size_t level = choices_[i].level; level-- > 0;) {
                 if (costs[i].bytes[level] - costs[i].bytes[choices_[i].level] > room_bytes - bytes) break;
                 const double price = costs[i].price(level, choices_[i].level);
-                if ((!best || price > best->price) && !closed_.contains({i, level})) best = Step{i, level, price};
+                if ((!best || price > best->price) && !closed_.contains({i, level})) best = LevelStep{i, level, price};
             }
         if (!best) break;
         MatrixChoice& choice = choices_[best->choice];

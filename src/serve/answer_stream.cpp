@@ -5,18 +5,12 @@
 #include "serve/connection.h"
 
 namespace plasticity {
-namespace {
-
-/// How soon it is noticed that a client left while there is nothing to send.
-constexpr std::chrono::milliseconds kPatience{100};
-
-}  // namespace
 
 AnswerStream::AnswerStream(std::shared_ptr<Reply> reply, AnswerWriter writer, const Form& form)
     : reply_(std::move(reply)), writer_(std::move(writer)), form_(form), announced_(form.n_texts) {}
 
 bool AnswerStream::pump(httplib::DataSink& sink) {
-    if (std::optional<ReplyEvent> event = reply_->take(kPatience)) {
+    if (std::optional<ReplyEvent> event = reply_->take(kReplyPatience)) {
         if (!send_event(sink, std::move(*event))) return false;
     } else if (Connection::current()->client_left()) {
         return false;

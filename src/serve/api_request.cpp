@@ -12,7 +12,7 @@
 namespace plasticity {
 namespace {
 
-using Json = nlohmann::json;
+using Parsed = nlohmann::json;
 
 /// Of a text when the request names none, as OpenAI has them.
 constexpr std::int32_t kDefaultTextTokens = 16;
@@ -21,7 +21,7 @@ constexpr std::int32_t kMostTokens = 1 << 24;
 /// The fields of a request. null stands for a field that is not there.
 class Fields {
 public:
-    Fields(const Json& object, const ServeLimits& limits) : reader_(object, "request"), limits_(limits) {}
+    Fields(const Parsed& object, const ServeLimits& limits) : reader_(object, "request"), limits_(limits) {}
 
     bool has(std::string_view key) { return reader_.has(key) && !reader_.value(key).is_null(); }
     ObjectReader& reader() { return reader_; }
@@ -47,10 +47,10 @@ public:
         for (const std::string_view key : keys) has(key);
     }
     /// Fields that may be there as long as they ask for what is done anyway.
-    void only(std::string_view key, const std::vector<Json>& harmless) {
+    void only(std::string_view key, const std::vector<Parsed>& harmless) {
         if (!has(key)) return;
-        const Json& value = reader_.value(key);
-        for (const Json& allowed : harmless)
+        const Parsed& value = reader_.value(key);
+        for (const Parsed& allowed : harmless)
             if (value == allowed) return;
         reader_.fail(key, "asks for what this server does not have; leave it out");
     }
@@ -60,22 +60,22 @@ private:
     const ServeLimits& limits_;
 };
 
-Json parse_object(std::string_view body, const ServeLimits& limits) {
-    Json document = parse_strict_json(body, "request", limits.json_depth);
+Parsed parse_object(std::string_view body, const ServeLimits& limits) {
+    Parsed document = parse_strict_json(body, "request", limits.json_depth);
     if (!document.is_object()) throw Error(ErrorKind::kMalformed, "request: the body is no JSON object; expected one");
     return document;
 }
 
 std::vector<std::string> read_stop(Fields& fields) {
     if (!fields.has("stop")) return {};
-    const Json& value = fields.reader().value("stop");
-    std::vector<Json> list{value};
-    if (value.is_array()) list = value.get<std::vector<Json>>();
+    const Parsed& value = fields.reader().value("stop");
+    std::vector<Parsed> list{value};
+    if (value.is_array()) list = value.get<std::vector<Parsed>>();
     if (list.size() > fields.limits().stop_strings)
         fields.reader().fail(
             "stop", fmt::format("holds {} strings; expected {} at most", list.size(), fields.limits().stop_strings));
     std::vector<std::string> stop;
-    for (const Json& entry : list) {
+    for (const Parsed& entry : list) {
         if (!entry.is_string() || entry.get_ref<const std::string&>().size() > fields.limits().stop_bytes)
             fields.reader().fail(
                 "stop", fmt::format("holds what is no string of {} bytes at most", fields.limits().stop_bytes));
@@ -121,14 +121,14 @@ void read_common(Fields& fields, ApiRequest& request) {
     fields.integer("n", request.choices, 1, fields.limits().choices);
     read_stream(fields, request);
     fields.ignore({"user", "metadata", "safety_identifier", "prompt_cache_key"});
-    fields.only("logit_bias", {Json::object()});
+    fields.only("logit_bias", {Parsed::object()});
     fields.only("service_tier", {"auto", "default"});
     fields.only("store", {false});
 }
 
-std::vector<std::int32_t> read_ids(Fields& fields, const Json& list) {
+std::vector<std::int32_t> read_ids(Fields& fields, const Parsed& list) {
     std::vector<std::int32_t> ids;
-    for (const Json& id : list) {
+    for (const Parsed& id : list) {
         if (!id.is_number_integer() || id < 0 || id > kMostTokens)
             fields.reader().fail("prompt", "holds what is neither text nor a token id");
         ids.push_back(id.get<std::int32_t>());
@@ -139,7 +139,7 @@ std::vector<std::int32_t> read_ids(Fields& fields, const Json& list) {
 /// A string, a list of strings, token ids, or a list of lists of those.
 std::vector<PromptSource> read_prompts(Fields& fields) {
     if (!fields.has("prompt")) fields.reader().fail("prompt", "is missing");
-    const Json& value = fields.reader().value("prompt");
+    const Parsed& value = fields.reader().value("prompt");
     if (value.is_string()) return {value.get<std::string>()};
     if (!value.is_array() || value.empty())
         fields.reader().fail("prompt", "is neither text nor a list of texts or token ids");
@@ -148,7 +148,7 @@ std::vector<PromptSource> read_prompts(Fields& fields) {
         fields.reader().fail("prompt",
                              fmt::format("holds {} texts; expected {} at most", value.size(), fields.limits().prompts));
     std::vector<PromptSource> prompts;
-    for (const Json& prompt : value) {
+    for (const Parsed& prompt : value) {
         if (prompt.is_string())
             prompts.emplace_back(prompt.get<std::string>());
         else if (prompt.is_array())
@@ -160,11 +160,11 @@ std::vector<PromptSource> read_prompts(Fields& fields) {
 }
 
 /// Text, or parts of which each is text.
-std::string read_content(const Json& content, ObjectReader& message) {
+std::string read_content(const Parsed& content, ObjectReader& message) {
     if (content.is_string()) return content.get<std::string>();
     if (!content.is_array()) message.fail("content", "is neither text nor a list of parts");
     std::string text;
-    for (const Json& part : content) {
+    for (const Parsed& part : content) {
         ObjectReader fields(part, message.where() + ": content");
         if (fields.text("type") != "text") fields.fail("type", "is not \"text\", the only kind of part there is");
         text += fields.text("text");
@@ -175,12 +175,12 @@ std::string read_content(const Json& content, ObjectReader& message) {
 
 std::vector<ChatMessage> read_messages(Fields& fields) {
     if (!fields.has("messages")) fields.reader().fail("messages", "is missing");
-    const Json& list = fields.reader().value("messages");
+    const Parsed& list = fields.reader().value("messages");
     const std::size_t most = fields.limits().messages;
     if (!list.is_array() || list.empty() || list.size() > most)
         fields.reader().fail("messages", fmt::format("is no list of 1 to {} messages", most));
     std::vector<ChatMessage> messages;
-    for (const Json& entry : list) {
+    for (const Parsed& entry : list) {
         ObjectReader message(entry, fmt::format("request: messages[{}]", messages.size()));
         std::string role = message.text("role");
         if (role == "developer") role = "system";
@@ -199,7 +199,7 @@ std::vector<ChatMessage> read_messages(Fields& fields) {
 }  // namespace
 
 TextRequest parse_text_request(std::string_view body, const ServeLimits& limits) {
-    const Json document = parse_object(body, limits);
+    const Parsed document = parse_object(body, limits);
     Fields fields(document, limits);
     TextRequest request;
     read_common(fields, request);
@@ -218,7 +218,7 @@ TextRequest parse_text_request(std::string_view body, const ServeLimits& limits)
 }
 
 ChatRequest parse_chat_request(std::string_view body, const ServeLimits& limits) {
-    const Json document = parse_object(body, limits);
+    const Parsed document = parse_object(body, limits);
     Fields fields(document, limits);
     ChatRequest request;
     read_common(fields, request);
@@ -231,19 +231,19 @@ ChatRequest parse_chat_request(std::string_view body, const ServeLimits& limits)
     if (logprobs) request.generate.top_probabilities = 0;
     if (fields.has("top_logprobs") && !logprobs) fields.reader().fail("top_logprobs", "is there without logprobs");
     fields.integer("top_logprobs", request.generate.top_probabilities, 0, limits.top_probabilities);
-    fields.only("response_format", {Json::object({{"type", "text"}})});
-    fields.only("tools", {Json::array()});
+    fields.only("response_format", {Parsed::object({{"type", "text"}})});
+    fields.only("tools", {Parsed::array()});
     fields.only("tool_choice", {"none", "auto"});
     fields.only("parallel_tool_calls", {true, false});
-    fields.only("functions", {Json::array()});
+    fields.only("functions", {Parsed::array()});
     fields.only("function_call", {"none", "auto"});
-    fields.only("modalities", {Json::array({"text"})});
+    fields.only("modalities", {Parsed::array({"text"})});
     fields.reader().finish();
     return request;
 }
 
 TokenizeRequest parse_tokenize_request(std::string_view body, const ServeLimits& limits) {
-    const Json document = parse_object(body, limits);
+    const Parsed document = parse_object(body, limits);
     Fields fields(document, limits);
     TokenizeRequest request;
     request.content = fields.reader().text("content");

@@ -21,7 +21,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kJson = "application/json";
-constexpr std::chrono::milliseconds kPatience{100};
 
 /// The page may load nothing and ask nobody but this server.
 constexpr const char* kPagePolicy =
@@ -200,7 +199,7 @@ void Endpoints::collect(const Plan& plan, Reply& reply, httplib::Response& respo
     std::vector<AnswerText> texts = plan.texts;
     Usage usage;
     while (!reply.finished()) {
-        std::optional<ReplyEvent> event = reply.take(kPatience);
+        std::optional<ReplyEvent> event = reply.take(kReplyPatience);
         if (Connection::current()->client_left()) {
             Connection::current()->close_after_this();
             return reply.cancel();

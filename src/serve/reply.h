@@ -15,6 +15,9 @@
 
 namespace plasticity {
 
+/// How soon it is noticed that a client left while there is nothing to send.
+inline constexpr std::chrono::milliseconds kReplyPatience{100};
+
 /// How a text ended.
 struct TextEnd {
     StopReason reason = StopReason::kLength;

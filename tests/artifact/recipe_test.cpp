@@ -12,7 +12,7 @@ namespace plasticity {
 namespace {
 
 /// Two layers of 4 heads on 2 KV heads; the second keeps heads 1 and 2, one of each group.
-Recipe sample() {
+Recipe sample_recipe() {
     Recipe recipe;
     recipe.topology.base_model = recipe.base_model = "tiny";
     recipe.topology.layers = {{0, 4, 2, {0, 1, 2, 3}, {0, 1}, {0.1, 0.2, 1.0 / 3, 1}},
@@ -37,7 +37,7 @@ Recipe sample() {
     return recipe;
 }
 
-Architecture architecture() {
+Architecture two_layers() {
     Architecture result;
     result.name = "llama";
     result.model_name = "tiny";
@@ -49,7 +49,7 @@ Architecture architecture() {
 
 std::string misfit(const Recipe& recipe) {
     try {
-        require_recipe_fits(recipe, architecture(), "recipe");
+        require_recipe_fits(recipe, two_layers(), "recipe");
     } catch (const Error& error) {
         EXPECT_EQ(error.kind(), ErrorKind::kMalformed);
         return error.what();
@@ -70,7 +70,7 @@ TEST(GlobMatches, StarsSpanDotsAndAnchorsHold) {
 }
 
 TEST(Recipe, TheFirstMatchingPatternCounts) {
-    const Recipe recipe = sample();
+    const Recipe recipe = sample_recipe();
     EXPECT_EQ(recipe.assignment_for("model.layers.1.mlp.up_proj.weight")->type, GGML_TYPE_Q4_K);
     EXPECT_EQ(recipe.assignment_for("model.layers.0.mlp.up_proj.weight")->type, GGML_TYPE_F16);
     EXPECT_EQ(recipe.assignment_for("model.norm.weight")->type, GGML_TYPE_F32);
@@ -78,14 +78,14 @@ TEST(Recipe, TheFirstMatchingPatternCounts) {
 }
 
 TEST(Recipe, KnowsWhetherItPrunes) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     EXPECT_TRUE(recipe.prunes());
     recipe.topology.layers.pop_back();
     EXPECT_FALSE(recipe.prunes());
 }
 
 TEST(RecipeJson, ReadsBackTheSame) {
-    const Recipe recipe = sample();
+    const Recipe recipe = sample_recipe();
     const std::string text = recipe_to_json(recipe);
     EXPECT_EQ(recipe_from_json(text, "text"), recipe);
     EXPECT_EQ(recipe_to_json(recipe_from_json(text, "text")), text);
@@ -99,7 +99,7 @@ TEST(RecipeJson, ReadsBackTheSame) {
 }
 
 TEST(RecipeJson, WritesPaddingOnlyWhereThereIsAny) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     const std::string without = recipe_to_json(recipe);
     EXPECT_EQ(without.find("padding"), std::string::npos);
     EXPECT_EQ(without.find("alignment"), std::string::npos);
@@ -111,7 +111,7 @@ TEST(RecipeJson, WritesPaddingOnlyWhereThereIsAny) {
 }
 
 Recipe tried_sample() {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.predicted_kl = 0.05;
     recipe.predicted_kl_error = 0.004;
     recipe.predicted_damage = 0.07;
@@ -133,7 +133,7 @@ Recipe tried_sample() {
 }
 
 TEST(RecipeJson, SaysWhatTrialsFound) {
-    EXPECT_EQ(recipe_to_json(sample()).find("calibration"), std::string::npos);
+    EXPECT_EQ(recipe_to_json(sample_recipe()).find("calibration"), std::string::npos);
     const std::string text = recipe_to_json(tried_sample());
     EXPECT_EQ(recipe_from_json(text, "text"), tried_sample());
     EXPECT_NE(text.find("\"predictedKlError\": 0.004"), std::string::npos) << text;
@@ -158,7 +158,7 @@ TEST(RecipeJson, RefusesWhatTrialsCannotFind) {
 }
 
 TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.padding.width = 1024;
     const std::string good = recipe_to_json(recipe);
     for (const char* bad : {"\"width\": 0", "\"width\": -1", "\"width\": 1024.5", "\"width\": \"1024\"",
@@ -170,16 +170,16 @@ TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
 }
 
 Recipe with_channels(FeedForwardTopology channels) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.topology.layers[1].feed_forward = std::move(channels);
     return recipe;
 }
 
 TEST(RecipeJson, ListsChannelsOnlyWhereSomeGo) {
-    EXPECT_EQ(recipe_to_json(sample()).find("feedForward"), std::string::npos);
+    EXPECT_EQ(recipe_to_json(sample_recipe()).find("feedForward"), std::string::npos);
     const Recipe recipe = with_channels({.original_channels = 16, .retained = {{0, 6}, {9, 9}}});
     EXPECT_TRUE(recipe.prunes_feed_forward());
-    EXPECT_FALSE(sample().prunes_feed_forward());
+    EXPECT_FALSE(sample_recipe().prunes_feed_forward());
     const std::string text = recipe_to_json(recipe);
     EXPECT_NE(text.find("\"retainedRanges\": [0, 6, 9, 9]"), std::string::npos) << text;
     EXPECT_NE(text.find("\"numChannels\": 8"), std::string::npos) << text;
@@ -214,8 +214,8 @@ TEST(RequireRecipeFits, WantsChannelsOfTheLayer) {
     const Recipe good = with_channels({.original_channels = 16, .retained = {{0, 6}, {9, 9}}});
     EXPECT_EQ(misfit(good), "");
     EXPECT_TRUE(good.prunes());
-    EXPECT_EQ(kept_architecture(good, architecture()).layers[0].n_ff, 16);
-    EXPECT_EQ(kept_architecture(good, architecture()).layers[1].n_ff, 8);
+    EXPECT_EQ(kept_architecture(good, two_layers()).layers[0].n_ff, 16);
+    EXPECT_EQ(kept_architecture(good, two_layers()).layers[1].n_ff, 8);
     EXPECT_NE(misfit(with_channels({.original_channels = 12, .retained = {{0, 6}}}))
                   .find("layer 1: feedForward: is of 12 channels; the model's layer has 16"),
               std::string::npos);
@@ -224,7 +224,7 @@ TEST(RequireRecipeFits, WantsChannelsOfTheLayer) {
 }
 
 TEST(RecipeJson, WritesPaddedColumnsOnlyWhereThereAreAny) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     EXPECT_FALSE(recipe.pads_columns());
     EXPECT_EQ(recipe_to_json(recipe).find("paddedColumns"), std::string::npos);
     recipe.tensor_quant_map[1].padded_columns = 768;
@@ -236,7 +236,7 @@ TEST(RecipeJson, WritesPaddedColumnsOnlyWhereThereAreAny) {
 }
 
 TEST(RecipeJson, RefusesPaddedColumnsThatAreNoWholeBlocks) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.tensor_quant_map[1].padded_columns = 768;
     const std::string good = recipe_to_json(recipe);
     const std::string_view key = "\"paddedColumns\": 768";
@@ -253,13 +253,13 @@ TEST(RecipeJson, RefusesPaddedColumnsThatAreNoWholeBlocks) {
 
 TEST(RecipeJson, SavesAndLoads) {
     const test::TempDir dir;
-    save_recipe(sample(), dir / "recipe.json", Overwrite::kRefuse);
-    EXPECT_EQ(load_recipe(dir / "recipe.json"), sample());
-    EXPECT_THROW(save_recipe(sample(), dir / "recipe.json", Overwrite::kRefuse), Error);
+    save_recipe(sample_recipe(), dir / "recipe.json", Overwrite::kRefuse);
+    EXPECT_EQ(load_recipe(dir / "recipe.json"), sample_recipe());
+    EXPECT_THROW(save_recipe(sample_recipe(), dir / "recipe.json", Overwrite::kRefuse), Error);
 }
 
 TEST(RecipeJson, RefusesEveryKindOfDamage) {
-    const std::string good = recipe_to_json(sample());
+    const std::string good = recipe_to_json(sample_recipe());
     const std::pair<const char*, const char*> cases[] = {
         {"\"schemaVersion\": 1", "\"schemaVersion\": 2"},
         {"\"policy\"", "\"polisy\""},
@@ -298,7 +298,7 @@ TEST(RecipeJson, RefusesEveryKindOfDamage) {
 }
 
 TEST(RecipeJson, NamesEveryProblemAtOnce) {
-    std::string bad = recipe_to_json(sample());
+    std::string bad = recipe_to_json(sample_recipe());
     for (const auto& [from, to] : {std::pair{"\"policy\"", "\"polisy\""},
                                    {"\"fileBytes\": 999", "\"fileBytes\": -1"},
                                    {"[0, 1, 2, 3]", "[0, 2, 1, 3]"},
@@ -318,45 +318,45 @@ TEST(RecipeJson, NamesEveryProblemAtOnce) {
 }
 
 TEST(RequireRecipeFits, AcceptsItsOwnModel) {
-    EXPECT_EQ(misfit(sample()), "");
+    EXPECT_EQ(misfit(sample_recipe()), "");
 }
 
 TEST(RequireRecipeFits, NamesEveryMisfit) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.topology.layers.pop_back();
     EXPECT_NE(misfit(recipe).find("1 layers; the model \"tiny\" has 2"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.topology.layers[1].retained_head_indices = {0, 1};  // both of group 0, none of group 1
     EXPECT_NE(misfit(recipe).find("different numbers"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.topology.layers[1].retained_kv_head_indices = {0};
     recipe.topology.layers[1].num_kv_heads = 1;
     EXPECT_NE(misfit(recipe).find("belongs to a KV head that is removed"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.topology.layers[1].retained_head_indices = {1, 4};
     EXPECT_NE(misfit(recipe).find("below 4 heads"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.topology.layers[0].num_heads = 3;
     recipe.topology.layers[1].head_scores.pop_back();
     const std::string both = misfit(recipe);
     EXPECT_NE(both.find("layer 0"), std::string::npos);
     EXPECT_NE(both.find("layer 1"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.topology.head_dim = 16;
     EXPECT_NE(misfit(recipe).find("16 dimensions"), std::string::npos);
 
-    recipe = sample();
+    recipe = sample_recipe();
     recipe.tensor_quant_map.pop_back();
     EXPECT_NE(misfit(recipe).find("no pattern matches model.embed_tokens.weight"), std::string::npos);
 }
 
 TEST(RequireRecipeFits, ChecksPaddingAgainstWhatIsKept) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.padding = {.heads = 6, .feed_forward = 32};
     EXPECT_EQ(misfit(recipe), "");
     recipe.padding.heads = 5;
@@ -368,7 +368,7 @@ TEST(RequireRecipeFits, ChecksPaddingAgainstWhatIsKept) {
 }
 
 TEST(RequireRecipeFits, PaddedColumnsAreNotStock) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.tensor_quant_map[1].padded_columns = 256;
     EXPECT_NE(misfit(recipe).find("stock is true; expected false"), std::string::npos) << misfit(recipe);
     recipe.stock = false;
@@ -376,7 +376,7 @@ TEST(RequireRecipeFits, PaddedColumnsAreNotStock) {
 }
 
 TEST(RequireRecipeFits, BlocksMayLoseAllAttention) {
-    Recipe recipe = sample();
+    Recipe recipe = sample_recipe();
     recipe.topology.layers[1] = {1, 0, 0, {}, {}, {0, 0, 0, 0}};
     EXPECT_EQ(misfit(recipe), "");
 }

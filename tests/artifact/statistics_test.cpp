@@ -15,7 +15,7 @@ namespace {
 
 using test::TempDir;
 
-Statistics sample() {
+Statistics sample_statistics() {
     Statistics statistics;
     statistics.matrices["blk.0.attn_q.weight"] = {{1, 0.5, 0}, 1024};
     statistics.matrices["blk.0.ffn_down.weight"] = {{2, 4}, 1024};
@@ -26,7 +26,7 @@ Statistics sample() {
 }
 
 /// A file as llama-imatrix would write it, spoilt by `change`.
-struct RawFile {
+struct RawStatistics {
     std::string type = "imatrix";
     std::string sums_name = "blk.0.attn_q.weight.in_sum2";
     std::vector<float> sums{1, 2};
@@ -34,7 +34,7 @@ struct RawFile {
     bool with_counts = true;
 };
 
-void write_raw(const RawFile& raw, const std::filesystem::path& path) {
+void write_raw_statistics(const RawStatistics& raw, const std::filesystem::path& path) {
     GgufLayout layout;
     layout.metadata.set("general.type", raw.type);
     layout.tensors = {{raw.sums_name, GGML_TYPE_F32, 2, {static_cast<std::int64_t>(raw.sums.size()), 1, 1, 1}}};
@@ -50,9 +50,9 @@ void write_raw(const RawFile& raw, const std::filesystem::path& path) {
 
 TEST(Statistics, ReadsBackWhatItWrote) {
     const TempDir dir;
-    save_statistics(sample(), dir / "s.gguf", Overwrite::kRefuse);
+    save_statistics(sample_statistics(), dir / "s.gguf", Overwrite::kRefuse);
     const Statistics loaded = load_statistics(dir / "s.gguf");
-    EXPECT_EQ(loaded.datasets, sample().datasets);
+    EXPECT_EQ(loaded.datasets, sample_statistics().datasets);
     EXPECT_EQ(loaded.chunk_size, 256);
     EXPECT_EQ(loaded.chunk_count, 4);
     ASSERT_EQ(loaded.matrices.size(), 2u);
@@ -63,7 +63,7 @@ TEST(Statistics, ReadsBackWhatItWrote) {
 
 TEST(Statistics, StandUnderTheEmbeddingWhereItIsTheOutputToo) {
     const TempDir dir;
-    Statistics statistics = sample();
+    Statistics statistics = sample_statistics();
     statistics.matrices["output.weight"] = {{2, 3}, 512};
     statistics.curvature["output.weight"] = {{1}, {5, 6}, {}, 511};
     save_statistics(statistics, dir / "s.gguf", Overwrite::kRefuse);
@@ -86,7 +86,7 @@ TEST(Statistics, StandUnderTheEmbeddingWhereItIsTheOutputToo) {
 
 TEST(Statistics, ReadsCurvatureBackToTheLastBit) {
     const TempDir dir;
-    Statistics statistics = sample();
+    Statistics statistics = sample_statistics();
     statistics.curvature["blk.0.attn_output.weight"] = {{1.0 / 3, 0, 1e-300}, {2.5, 7}, {0.1, 0.2}, 1023};
     statistics.curvature[lookup_key("token_embd.weight")] = {{4}, {1, 3}, {}, 1023};
     save_statistics(statistics, dir / "s.gguf", Overwrite::kRefuse);
@@ -104,7 +104,7 @@ TEST(Statistics, ReadsCurvatureBackToTheLastBit) {
 }
 
 Statistics of_a_slice() {
-    Statistics statistics = sample();
+    Statistics statistics = sample_statistics();
     statistics.matrices["blk.0.attn_q.weight"] = {{1.0 / 3, 1e-60, 3e8 + 1}, (1 << 24) + 1};  // beyond 24 bits
     statistics.origin = StatisticsOrigin{
         .provenance = {"m", "t", "d", 256, "f16", "0.1.0", "a"}, .slice = {2, 3, 30}, .curvature_every = 4, .seed = 9};
@@ -174,7 +174,7 @@ TEST(Statistics, RefusesUnsoundCurvature) {
          {CurvatureStatistics{{1, nan}, {1}, {}, 1}, CurvatureStatistics{{1}, {-1}, {}, 1},
           CurvatureStatistics{{1}, {1}, {nan}, 1}, CurvatureStatistics{{}, {1}, {}, 1},
           CurvatureStatistics{{1}, {1}, {}, -1}}) {
-        Statistics statistics = sample();
+        Statistics statistics = sample_statistics();
         statistics.curvature["blk.0.attn_q.weight"] = bad;
         EXPECT_THROW(save_statistics(statistics, dir / "s.gguf", Overwrite::kReplace), Error);
     }
@@ -210,22 +210,22 @@ TEST(Statistics, RefusesDamagedCurvatureTensors) {
 
 TEST(Statistics, ReadsFilesWithoutChunkKeys) {
     const TempDir dir;
-    write_raw({}, dir / "s.gguf");
+    write_raw_statistics({}, dir / "s.gguf");
     EXPECT_EQ(load_statistics(dir / "s.gguf").find("blk.0.attn_q.weight")->count, 512);
 }
 
 TEST(Statistics, RefusesEveryKindOfDamage) {
     const TempDir dir;
     const float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
-    const RawFile cases[] = {
+    const RawStatistics cases[] = {
         {.type = "model"},      {.sums_name = "blk.0.attn_q.weight.other"},
         {.sums = {1, nan}},     {.sums = {1, inf}},
         {.sums = {1, -1}},      {.counts = {1.5}},
         {.counts = {-1}},       {.counts = {nan}},
         {.counts = {512, 512}}, {.with_counts = false},
     };
-    for (const RawFile& raw : cases) {
-        write_raw(raw, dir / "s.gguf");
+    for (const RawStatistics& raw : cases) {
+        write_raw_statistics(raw, dir / "s.gguf");
         try {
             load_statistics(dir / "s.gguf");
             ADD_FAILURE() << raw.type << raw.sums_name;
@@ -237,7 +237,7 @@ TEST(Statistics, RefusesEveryKindOfDamage) {
 
 TEST(Statistics, RefusesToSaveWhatItWouldNotLoad) {
     const TempDir dir;
-    Statistics bad = sample();
+    Statistics bad = sample_statistics();
     bad.matrices["blk.0.attn_q.weight"].sum_of_squares[1] = 1e300;  // beyond float
     EXPECT_THROW(save_statistics(bad, dir / "s.gguf", Overwrite::kRefuse), Error);
     EXPECT_THROW(save_statistics({}, dir / "s.gguf", Overwrite::kRefuse), Error);

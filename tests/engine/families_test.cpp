@@ -92,15 +92,16 @@ TEST_P(Families, GateGradientsAreThoseOfAutograd) {
     }
 }
 
-std::string name_of(const testing::TestParamInfo<const char*>& instance) {
+std::string family_of(const testing::TestParamInfo<const char*>& instance) {
     return instance.param;
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, Families,
                          testing::Values("llama", "mistral", "qwen2", "qwen3", "granite", "smollm3", "gemma3", "phi3"),
-                         name_of);
+                         family_of);
 INSTANTIATE_TEST_SUITE_P(Reference, ExportedFamilies,
-                         testing::Values("mistral", "qwen2", "qwen3", "granite", "smollm3", "gemma3", "phi3"), name_of);
+                         testing::Values("mistral", "qwen2", "qwen3", "granite", "smollm3", "gemma3", "phi3"),
+                         family_of);
 
 }  // namespace
 }  // namespace plasticity

@@ -14,18 +14,18 @@ namespace {
 using test::quiet;
 using test::scattered_tokens;
 
-constexpr std::size_t kTokens = 24;
+constexpr std::size_t kTrainedTokens = 24;
 
-Example example_of(std::size_t n_tokens) {
+Example trained_example(std::size_t n_tokens) {
     return {.tokens = scattered_tokens(n_tokens), .targets = std::vector<std::uint8_t>(n_tokens, 1)};
 }
 
-struct Family {
+struct LoraModel {
     std::string name;
     test::TinyModelOptions options;
 };
 
-class Lora : public testing::TestWithParam<Family> {
+class Lora : public testing::TestWithParam<LoraModel> {
 protected:
     Backpropagation load(int threads = 1, WeightPrecision precision = WeightPrecision::kF32) {
         return {*open_model(test::write_tiny_gguf(dir_ / "tiny.gguf", GetParam().options)),
@@ -37,7 +37,7 @@ protected:
     static double loss_of(Backpropagation& engine, const LoraAdapter& adapter, const LoraDropout& dropout) {
         std::vector<LoraGradient> unused = zero_gradients(adapter);
         const LoraTraining training{.gradients = unused, .dropout = dropout};
-        return engine.run(example_of(kTokens), {}, &training).loss;
+        return engine.run(trained_example(kTrainedTokens), {}, &training).loss;
     }
 
     /// The gradient of a half of a matrix along a direction, against a five-point stencil, whose error is of fourth
@@ -48,7 +48,7 @@ protected:
         engine.use_adapter(&adapter);
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
         const LoraTraining training{.gradients = gradients, .dropout = dropout};
-        engine.run(example_of(kTokens), {}, &training);
+        engine.run(trained_example(kTrainedTokens), {}, &training);
         for (std::size_t i = 0; i < adapter.matrices.size(); ++i) {
             const std::string name = gguf_name(adapter.matrices[i].id);
             expect_slope(engine, adapter, dropout, adapter.matrices[i].a, gradients[i].a, name + " A");
@@ -88,7 +88,7 @@ TEST_P(Lora, GradientsWithDropoutAreSlopesOfThatLoss) {
 TEST_P(Lora, GatesAreSlopesOfTheAdaptedNetwork) {
     auto engine = load();
     const LoraAdapter adapter = test::random_adapter(engine.architecture());
-    const Example example = example_of(kTokens);
+    const Example example = trained_example(kTrainedTokens);
     const auto base = engine.run(example, {}).gates;
     engine.use_adapter(&adapter);
     const auto adapted = engine.run(example, {}).gates;
@@ -115,7 +115,7 @@ TEST_P(Lora, DoesNotDependOnThreads) {
         engine.use_adapter(&adapter);
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
         const LoraTraining training{.gradients = gradients, .dropout = {.probability = 0.1f, .seed = 1}};
-        engine.run(example_of(67), {}, &training);
+        engine.run(trained_example(67), {}, &training);
         return gradients;
     };
     const auto a = gradients_of(one), b = gradients_of(two);
@@ -127,8 +127,8 @@ TEST_P(Lora, DoesNotDependOnThreads) {
 
 INSTANTIATE_TEST_SUITE_P(
     Families, Lora,
-    testing::Values(Family{"llama", {}}, Family{"qwen2", {.architecture = "qwen2", .tied = false}},
-                    Family{"deci", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {3, 1, 40}}}}),
+    testing::Values(LoraModel{"llama", {}}, LoraModel{"qwen2", {.architecture = "qwen2", .tied = false}},
+                    LoraModel{"deci", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {3, 1, 40}}}}),
     [](const auto& family) { return family.param.name; });
 
 class LoraOfALlama : public testing::Test {
@@ -144,7 +144,7 @@ protected:
 TEST_F(LoraOfALlama, WithZerosInBChangesNothing) {
     LoraAdapter adapter = test::random_adapter(engine_.architecture());
     for (LoraMatrix& matrix : adapter.matrices) matrix.b.assign(matrix.b.size(), 0.0f);
-    const Example example = example_of(kTokens);
+    const Example example = trained_example(kTrainedTokens);
     const ExampleGradients base = engine_.run(example, {});
     engine_.use_adapter(&adapter);
     const ExampleGradients adapted = engine_.run(example, {});
@@ -162,7 +162,7 @@ TEST_F(LoraOfALlama, WeighsExamplesAndAddsThemUp) {
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
         for (const double weight : weights) {
             const LoraTraining training{.gradients = gradients, .weight = weight};
-            engine_.run(example_of(kTokens), {}, &training);
+            engine_.run(trained_example(kTrainedTokens), {}, &training);
         }
         return gradients;
     };

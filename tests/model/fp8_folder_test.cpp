@@ -27,7 +27,7 @@ using test::TempDir;
 
 constexpr const char* kUp = "model.layers.1.mlp.up_proj.weight";
 
-Progress& quiet() {
+Progress& silence() {
     static const std::unique_ptr<Progress> progress = make_progress(ProgressStyle::kQuiet);
     return *progress;
 }
@@ -49,7 +49,7 @@ HfFolder make_fp8(HfFolder& content, const Fp8Layout& layout) {
 HfFolder uneven_model(const TempDir& dir) {
     const auto model = open_model(test::write_tiny_gguf(
         dir / "tiny.gguf", {.n_embd = 160, .n_head = 4, .n_head_kv = 2, .head_dim = 40, .n_ff = 300}));
-    export_hf(*model, {.folder = dir / "source", .dtype = "f32"}, quiet());
+    export_hf(*model, {.folder = dir / "source", .dtype = "f32"}, silence());
     return test::load_folder(dir / "source");
 }
 
@@ -130,7 +130,8 @@ TEST(Fp8Folder, OffsetsAreAddedToDecodedNorms) {
     norm.dtype = "F8_E5M2";
     norm.bytes.resize(static_cast<std::size_t>(norm.shape[0]));
     for (std::size_t i = 0; i < norm.bytes.size(); ++i) norm.bytes[i] = static_cast<std::byte>(40 + i);
-    const auto values = test::all_values(*open_model(write_folder(dir / "fp8", content)), {TensorRole::kOutputNorm});
+    const auto values =
+        test::all_values(*open_model(write_folder(dir / "fp8", content)), {TensorRole::kOutputNorm});
     for (std::size_t i = 0; i < values.size(); ++i)
         EXPECT_EQ(values[i],
                   1 + static_cast<float>(test::float8_by_definition("F8_E5M2", static_cast<std::uint8_t>(40 + i))));
@@ -189,7 +190,7 @@ TEST(Fp8Folder, CodesThatAreNoNumbersAreNamed) {
         content.tensors.at(kUp).bytes[200 * 160 + 9] = static_cast<std::byte>(code);
         const auto model = open_model(write_folder(dir / "fp8", content));
         test::expect_error(ErrorKind::kMalformed, {"blk.1.ffn_up.weight, row 200, column 9", "finite weights"},
-                           [&] { export_gguf(*model, {.file = dir / "out.gguf", .type = "f16"}, quiet()); });
+                           [&] { export_gguf(*model, {.file = dir / "out.gguf", .type = "f16"}, silence()); });
         EXPECT_FALSE(std::filesystem::exists(dir / "out.gguf"));
         std::filesystem::remove_all(dir / "source");
     }

@@ -39,7 +39,7 @@ json tiny_json() {
              {{"type", "BPE"}, {"unk_token", "<unk>"}, {"byte_fallback", true}, {"vocab", vocab}, {"merges", merges}}}};
 }
 
-GgufMetadata read(const json& tokenizer, const json& config = json::object(), std::int32_t n_vocab = kTokens) {
+GgufMetadata read_pieces(const json& tokenizer, const json& config = json::object(), std::int32_t n_vocab = kTokens) {
     const TempDir dir;
     write_text_file(dir / "tokenizer.json", tokenizer.dump(), Overwrite::kRefuse);
     write_text_file(dir / "tokenizer_config.json", config.dump(), Overwrite::kRefuse);
@@ -47,7 +47,7 @@ GgufMetadata read(const json& tokenizer, const json& config = json::object(), st
 }
 
 TEST(SentencePiece, BecomesTheLlamaModelOfGguf) {
-    const GgufMetadata metadata = read(tiny_json(), {{"bos_token", "<s>"}, {"add_bos_token", true}}, kTokens);
+    const GgufMetadata metadata = read_pieces(tiny_json(), {{"bos_token", "<s>"}, {"add_bos_token", true}}, kTokens);
     EXPECT_EQ(metadata.text("tokenizer.ggml.model"), "llama");
     EXPECT_EQ(metadata.integer("tokenizer.ggml.bos_token_id"), 1);
     EXPECT_FALSE(metadata.boolean_or("tokenizer.ggml.add_space_prefix", true));
@@ -61,14 +61,14 @@ TEST(SentencePiece, BecomesTheLlamaModelOfGguf) {
 }
 
 TEST(SentencePiece, ScoresFollowTheMerges) {
-    const auto scores = *read(tiny_json()).array<float>("tokenizer.ggml.scores");
+    const auto scores = *read_pieces(tiny_json()).array<float>("tokenizer.ggml.scores");
     const std::vector<float> pieces(scores.begin() + 259, scores.begin() + 264);
     EXPECT_EQ(pieces, (std::vector<float>{0, -1, -2, -3, -4}));  // ▁t, he, ▁the, ▁▁, in
     EXPECT_EQ(scores[271], -5);                                  // ▁▁▁
     EXPECT_LT(scores[264], scores[271]);                         // a letter, which nothing makes
 }
 
-void write_folder(const std::filesystem::path& folder, const HfTokenizerFiles& files) {
+void write_pieces(const std::filesystem::path& folder, const HfTokenizerFiles& files) {
     write_text_file(folder / "tokenizer.json", files.tokenizer, Overwrite::kReplace);
     write_text_file(folder / "tokenizer_config.json", files.tokenizer_config, Overwrite::kReplace);
     write_text_file(folder / "generation_config.json", files.generation_config, Overwrite::kReplace);
@@ -82,10 +82,10 @@ TEST(SentencePiece, GoesToAFolderAndBack) {
             tokenizer["normalizer"] = {{"type", "Sequence"},
                                        {"normalizers", {{{"type", "Prepend"}, {"prepend", "▁"}}, replace}}};
         const GgufMetadata original =
-            read(tokenizer, {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}});
+            read_pieces(tokenizer, {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}});
         EXPECT_EQ(original.boolean_or("tokenizer.ggml.add_space_prefix", !prefix), prefix);
         const TempDir dir;
-        write_folder(dir.path(), write_hf_tokenizer(original));
+        write_pieces(dir.path(), write_hf_tokenizer(original));
         const GgufMetadata again = read_hf_tokenizer(dir.path(), kTokens);
         ASSERT_EQ(again.entries().size(), original.entries().size());
         for (const auto& [key, value] : original.entries()) EXPECT_TRUE(*again.find(key) == value) << key;
@@ -93,7 +93,7 @@ TEST(SentencePiece, GoesToAFolderAndBack) {
 }
 
 TEST(SentencePiece, MergesComeBackInTheirOrder) {
-    const json written = json::parse(write_hf_tokenizer(read(tiny_json())).tokenizer);
+    const json written = json::parse(write_hf_tokenizer(read_pieces(tiny_json())).tokenizer);
     EXPECT_EQ(written["model"]["merges"], tiny_json()["model"]["merges"]);
     EXPECT_EQ(written["model"]["unk_token"], "<unk>");
     EXPECT_EQ(written["normalizer"], tiny_json()["normalizer"]);
@@ -101,7 +101,7 @@ TEST(SentencePiece, MergesComeBackInTheirOrder) {
 
 // Stock files hold Gemma's runs of spaces as user-defined tokens spelt with spaces, found before pieces are joined.
 TEST(SentencePiece, TokensOfSpacesAreNoPieces) {
-    GgufMetadata metadata = read(tiny_json());
+    GgufMetadata metadata = read_pieces(tiny_json());
     auto tokens = *metadata.array<std::string>("tokenizer.ggml.tokens");
     auto types = *metadata.array<std::int32_t>("tokenizer.ggml.token_type");
     tokens[262] = "  ";
@@ -113,7 +113,7 @@ TEST(SentencePiece, TokensOfSpacesAreNoPieces) {
     EXPECT_EQ(written["model"]["merges"], json({"▁ t", "h e", "▁t he", "i n"}));
     EXPECT_EQ(written["added_tokens"].back()["content"], "   ");
     const TempDir dir;
-    write_folder(dir.path(), write_hf_tokenizer(metadata));
+    write_pieces(dir.path(), write_hf_tokenizer(metadata));
     EXPECT_EQ(*read_hf_tokenizer(dir.path(), kTokens).array<std::string>("tokenizer.ggml.tokens"), tokens);
 }
 
@@ -122,7 +122,7 @@ TEST(SentencePiece, AddedTokensOfSpaces) {
     tokenizer["added_tokens"].push_back({{"id", 262}, {"content", "▁▁"}, {"special", false}, {"normalized", false}});
     tokenizer["added_tokens"].push_back({{"id", 272}, {"content", "▁x▁"}, {"special", false}, {"normalized", true}});
     tokenizer["added_tokens"].push_back({{"id", 273}, {"content", "▁y"}, {"special", false}, {"normalized", false}});
-    const GgufMetadata metadata = read(tokenizer);
+    const GgufMetadata metadata = read_pieces(tokenizer);
     const auto& tokens = *metadata.array<std::string>("tokenizer.ggml.tokens");
     const auto& types = *metadata.array<std::int32_t>("tokenizer.ggml.token_type");
     EXPECT_EQ(types[262], kTokenNormal);  // merges reach it
@@ -143,21 +143,21 @@ TEST(SentencePiece, KnowsMetaspaceThatDoesNotSplit) {
     EXPECT_THROW(recognise_sentencepiece(tokenizer), Error);
 }
 
-struct Spoiled {
+struct SpoiledPieces {
     const char* name;
     std::function<void(json&)> spoil;
     const char* expected;
 };
 
-class SpoiledSentencePiece : public testing::TestWithParam<Spoiled> {};
+class SpoiledSentencePiece : public testing::TestWithParam<SpoiledPieces> {};
 
 TEST_P(SpoiledSentencePiece, SaysWhatIsWrong) {
     json tokenizer = tiny_json();
     GetParam().spoil(tokenizer);
-    test::expect_error(ErrorKind::kMalformed, {GetParam().expected}, [&] { read(tokenizer); });
+    test::expect_error(ErrorKind::kMalformed, {GetParam().expected}, [&] { read_pieces(tokenizer); });
 }
 
-std::vector<Spoiled> spoiled() {
+std::vector<SpoiledPieces> spoiled_pieces() {
     return {
         {"NoNormalizer", [](json& t) { t["normalizer"] = nullptr; }, "normalizer none with pre_tokenizer none"},
         {"Lowercase", [](json& t) { t["normalizer"]["type"] = "Lowercase"; }, "Lowercase"},
@@ -171,11 +171,11 @@ std::vector<Spoiled> spoiled() {
     };
 }
 
-INSTANTIATE_TEST_SUITE_P(Malformed, SpoiledSentencePiece, testing::ValuesIn(spoiled()),
+INSTANTIATE_TEST_SUITE_P(Malformed, SpoiledSentencePiece, testing::ValuesIn(spoiled_pieces()),
                          [](const auto& each) { return std::string(each.param.name); });
 
 TEST(SentencePiece, RefusesScoresThatGiveNoOrder) {
-    GgufMetadata metadata = read(tiny_json());
+    GgufMetadata metadata = read_pieces(tiny_json());
     metadata.set("tokenizer.ggml.scores", GgufArray(std::vector<float>(3)));
     EXPECT_THROW(write_hf_tokenizer(metadata), Error);
     metadata.set("tokenizer.ggml.scores", GgufArray(std::vector<float>(kTokens, std::nanf(""))));

@@ -9,12 +9,12 @@
 namespace plasticity {
 namespace {
 
-using Heads = std::vector<std::vector<double>>;
+using HeadScores = std::vector<std::vector<double>>;
 
 /// Whole numbers, so that sums are exact in any order; some equal.
-Heads whole_numbers(const Architecture& architecture, unsigned seed) {
+HeadScores whole_numbers(const Architecture& architecture, unsigned seed) {
     std::mt19937 random(seed);
-    Heads heads;
+    HeadScores heads;
     for (const LayerGeometry& layer : architecture.layers) {
         auto& row = heads.emplace_back();
         for (int head = 0; head < layer.n_head; ++head) row.push_back(static_cast<double>(random() % 16));

@@ -26,9 +26,9 @@ namespace fs = std::filesystem;
 using test::quiet;
 
 /// Ends the run, as a signal does, after so many calls of advance while it trains.
-class Stopper : public Progress {
+class TrainingStopper : public Progress {
 public:
-    explicit Stopper(int stop_after) : left_(stop_after) {}
+    explicit TrainingStopper(int stop_after) : left_(stop_after) {}
     void begin(std::string_view task, std::uint64_t, std::string_view) override { is_training_ = task == "fine-tune"; }
     void advance(std::uint64_t, std::string_view) override {
         if (is_training_ && --left_ == 0) throw Interrupted(15);
@@ -133,7 +133,7 @@ TEST_F(FineTuning, ContinuesFromItsCheckpointsToTheSameBytes) {
     wanted.checkpoint_every = 3;
     wanted.resume = true;
     for (const int n : {2, 5, 9, 12, 17}) {
-        Stopper stopper(n);
+        TrainingStopper stopper(n);
         EXPECT_THROW(score(wanted, stopper), Interrupted) << n;
         EXPECT_TRUE(bytes_of(wanted) == expected) << "ended after " << n;
         fs::remove(*wanted.checkpoint);
