@@ -10,6 +10,7 @@
 #include <tuple>
 #include <vector>
 
+#include "cli/svg.h"
 #include "core/units.h"
 
 namespace plasticity {
@@ -17,23 +18,6 @@ namespace {
 
 constexpr double kWidth = 720, kHeight = 440, kLeft = 72, kRight = 24, kTop = 56, kBottom = 56;
 constexpr double kNoKl = 1e-6;  // stands for 0 where every point has it
-
-std::string escaped(std::string_view text) {
-    std::string result;
-    for (const char c : text) {
-        if (c == '<')
-            result += "&lt;";
-        else if (c == '>')
-            result += "&gt;";
-        else if (c == '&')
-            result += "&amp;";
-        else if (c == '"')
-            result += "&quot;";
-        else
-            result += c;
-    }
-    return result;
-}
 
 /// Where bytes and divergences lie in the picture.
 class Axes {
@@ -104,18 +88,18 @@ private:
 std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
     const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(point.quality.mean_kl);
     std::string svg =
-        fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", escaped(point.name),
+        fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", svg_escaped(point.name),
                     format_bytes(point.file_bytes), point.quality.mean_kl, point.generated_tokens_per_second);
     if (recommended) svg += fmt::format("<circle class=\"chosen\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"11\"/>", x, y);
     // Told apart by shape too, for those who do not see the colours.
     if (point.variant == "optimal")
         svg += fmt::format("<circle class=\"optimal\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>", x, y);
     else
-        svg += fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", escaped(point.variant), x, y - 7);
+        svg += fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", svg_escaped(point.variant), x, y - 7);
     const bool to_the_left = x > 0.8 * kWidth;  // a label must not leave the picture
     return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text></g>\n", to_the_left ? x - 10 : x + 10,
                              to_the_left ? y + 18 : y - 8, to_the_left ? " text-anchor=\"end\"" : "",
-                             escaped(point.name));
+                             svg_escaped(point.name));
 }
 
 std::string frontier_line(const Frontier& frontier, const Axes& axes) {
@@ -128,24 +112,21 @@ std::string frontier_line(const Frontier& frontier, const Axes& axes) {
     return fmt::format("<polyline class=\"frontier\" points=\"{}\"/>\n", points);
 }
 
-constexpr std::string_view kStyle =
-    "<style>svg{font:13px system-ui,sans-serif;background:#fff;--ink:#1c2733;--grid:#dfe5ea;--blue:#1766b5;"
-    "--orange:#c2570c}text{fill:var(--ink)}.grid{stroke:var(--grid)}.frontier{fill:none;stroke:var(--blue);"
-    "stroke-width:1.5}.optimal{fill:var(--blue)}.pruned{fill:var(--orange)}.tiers{fill:var(--ink)}"
-    ".chosen{fill:none;stroke:var(--orange);stroke-width:2.5}@media(prefers-color-scheme:dark){"
-    "svg{background:#12181f;--ink:#e4eaf0;--grid:#2c3744;--blue:#6fb3f2;--orange:#f0975a}}</style>\n";
+constexpr std::string_view kFrontierStyle =
+    ".grid{stroke:var(--grid)}.frontier{fill:none;stroke:var(--blue);stroke-width:1.5}.optimal{fill:var(--blue)}"
+    ".pruned{fill:var(--orange)}.tiers{fill:var(--ink)}.chosen{fill:none;stroke:var(--orange);stroke-width:2.5}";
 
 }  // namespace
 
 std::string frontier_svg(const Frontier& frontier) {
     const Axes axes(frontier.points);
-    std::string svg = fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" "
-        "aria-label=\"Divergence against size of {2}\">\n{3}"
-        "<text x=\"{4}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{2}</text>\n"
-        "<text x=\"{4}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the "
-        "file</text>\n",
-        kWidth, kHeight, escaped(frontier.model), kStyle, kLeft);
+    std::string svg =
+        svg_begin(kWidth, kHeight, "Divergence against size of " + frontier.model, kFrontierStyle) +
+        fmt::format(
+            "<text x=\"{0}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{1}</text>\n"
+            "<text x=\"{0}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the "
+            "file</text>\n",
+            kLeft, svg_escaped(frontier.model));
     svg += axes.grid();
     svg += frontier_line(frontier, axes);
     for (const FrontierPoint& point : frontier.points) svg += mark(point, axes, point.name == frontier.recommended);

@@ -4,13 +4,14 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
+#include "cli/score_map.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
@@ -146,19 +147,6 @@ bool begins_with_gguf(const fs::path& path) {
     return std::equal(magic.begin(), magic.end(), std::as_bytes(std::span("GGUF", 4)).begin());
 }
 
-std::string scores_text(const ordered_json& layer_scores) {
-    static constexpr std::string_view kShades = " .:-=+*#%@";
-    std::string text = "  scores, a row per layer, a column per query head (blank: not used, @: most used)\n";
-    std::size_t layer = 0;
-    for (const auto& row : layer_scores) {
-        text += fmt::format("  {:>3} |", layer++);
-        for (const double score : row)
-            text += kShades[static_cast<std::size_t>(std::lround(score * static_cast<double>(kShades.size() - 1)))];
-        text += "|\n";
-    }
-    return text;
-}
-
 /// Data sets and names come out of files that may hold any bytes.
 std::string plain_text(const ordered_json& value) {
     if (value.is_string()) return value.get<std::string>();
@@ -184,7 +172,7 @@ std::string inspection_text(const ordered_json& inspection) {
     std::string text;
     for (const auto& [key, value] : inspection.items()) {
         if (key == "layer_scores")
-            text += scores_text(value);
+            text += score_map_text({value.get<std::vector<std::vector<double>>>()});
         else
             text += fmt::format("  {:<20} {}\n", key, terminal_text(plain_text(value)));
     }

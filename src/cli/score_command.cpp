@@ -2,11 +2,13 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
 #include "cli/fine_tune_options.h"
 #include "cli/outputs.h"
+#include "cli/score_map.h"
 #include "plasticity/score.h"
 
 namespace plasticity {
@@ -16,6 +18,7 @@ struct ScoreCommand {
     CommonOptions common;
     ScoreOptions options;
     std::filesystem::path output;
+    std::optional<std::filesystem::path> plot;
     FineTuneArguments fine_tune;
 };
 
@@ -34,9 +37,9 @@ void run_score(ScoreCommand& command) {
     command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
     command.options.fine_tune = command.fine_tune.resolve();
-    CommandFiles files{
-        .inputs = command.options.data,
-        .outputs = {command.output, command.options.statistics.value_or(""), command.options.gram.value_or("")}};
+    CommandFiles files{.inputs = command.options.data,
+                       .outputs = {command.output, command.options.statistics.value_or(""),
+                                   command.options.gram.value_or(""), command.plot.value_or("")}};
     files.inputs.push_back(command.options.model);
     if (command.options.adapter) files.inputs.push_back(*command.options.adapter);
     require_outputs(files, command.common.overwrite());
@@ -44,6 +47,9 @@ void run_score(ScoreCommand& command) {
     const auto progress = command.common.progress();
     const GateGradients gradients = score(command.options, *progress);
     save_gate_gradients(gradients, command.output, command.common.overwrite());
+    if (command.plot)
+        write_text_file(*command.plot, score_map_svg({{command.output.filename().string(), gradients}}),
+                        command.common.overwrite());
     if (command.options.checkpoint)
         std::filesystem::remove(*command.options.checkpoint);  // nothing is left to continue
     if (command.common.json)
@@ -72,6 +78,7 @@ void add_score_command(CLI::App& program, CommandResult&) {
     app->add_option("--gram", command->options.gram,
                     "Also write Gram matrices (GGUF) of what every matrix reads, from the examples of "
                     "--curvature-every; for compress --gram. Large; without checkpoints");
+    app->add_option("--plot", command->plot, "Also draw the scores as a heat map of layers and heads (SVG)");
     app->add_option("--slice", command->options.slice,
                     "i/n: score the i-th of n consecutive parts of the examples; plasticity merge adds all up");
     app->add_option("--tokens", command->options.max_tokens, "Stop after so many tokens; 0: all of the data")

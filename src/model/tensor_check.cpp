@@ -102,7 +102,8 @@ void check_shape(const ExpectedTensor& expected, const ModelTensor& tensor, Prob
     if (tensor.is_vector == expected.is_vector && tensor.rows == expected.rows && tensor.cols == expected.cols &&
         tensor.n_matrices == expected.n_matrices)
         return;
-    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name, tensor_shape_text(tensor), tensor_shape_text(expected)));
+    problems.add(fmt::format("{}: got shape {}; expected {}", tensor.name, tensor_shape_text(tensor),
+                             tensor_shape_text(expected)));
 }
 
 bool is_readable(ggml_type type) {
@@ -126,7 +127,8 @@ void check_tensors(const Architecture& architecture, const std::vector<ModelTens
             check_shape(expected, *found->second, problems);
             unclaimed.erase(found);
         } else if (expected.is_required) {
-            problems.add(fmt::format("{}: missing; expected shape {}", gguf_name(expected.id), tensor_shape_text(expected)));
+            problems.add(
+                fmt::format("{}: missing; expected shape {}", gguf_name(expected.id), tensor_shape_text(expected)));
         }
     }
     for (const auto& [rank, tensor] : unclaimed)

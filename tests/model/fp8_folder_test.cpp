@@ -130,8 +130,7 @@ TEST(Fp8Folder, OffsetsAreAddedToDecodedNorms) {
     norm.dtype = "F8_E5M2";
     norm.bytes.resize(static_cast<std::size_t>(norm.shape[0]));
     for (std::size_t i = 0; i < norm.bytes.size(); ++i) norm.bytes[i] = static_cast<std::byte>(40 + i);
-    const auto values =
-        test::all_values(*open_model(write_folder(dir / "fp8", content)), {TensorRole::kOutputNorm});
+    const auto values = test::all_values(*open_model(write_folder(dir / "fp8", content)), {TensorRole::kOutputNorm});
     for (std::size_t i = 0; i < values.size(); ++i)
         EXPECT_EQ(values[i],
                   1 + static_cast<float>(test::float8_by_definition("F8_E5M2", static_cast<std::uint8_t>(40 + i))));
