@@ -51,13 +51,14 @@ class Pruner:
         wishes = [share * self._total + step / 2 for step in range(-6, 7)]
         return {self._plan(scores, wish): wish for wish in wishes}
 
-    def perplexity(self, scores, removed, wish):
+    def perplexity(self, scores, removed, wish, texts=(None,)):
+        """On the held-out text, or on each of the texts given."""
         got = self._plan(scores, wish)
         assert got == removed, f"{got} heads go, expected {removed} as in the other variants"
         output = self._bench.work / "pruned.gguf"
         self._bench.plasticity("compress", self._base, "--recipe", self._recipe, "-o", output)
         try:
-            return self._bench.evaluate(output)["perplexity"]
+            return [self._bench.evaluate(output, text=text)["perplexity"] for text in texts]
         finally:
             remove(output)
 
@@ -82,7 +83,7 @@ def measure_share(pruner, gradients, share, seeds):
         orders[f"random_{seed}"] = draw_random(pruner, gradients, share, removed, seed)
     found = {}
     for name, (scores, wish) in orders.items():
-        found[name] = pruner.perplexity(scores, removed, wish)
+        [found[name]] = pruner.perplexity(scores, removed, wish)
         say(f"{share:.1%} {name}: {removed} of {total} heads gone, perplexity {found[name]:.4f}")
     at_random = [found[f"random_{seed}"] for seed in seeds]
     return {"share": share, "heads": total, "heads_removed": removed, "by_score": found["by_score"],

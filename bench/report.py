@@ -37,6 +37,22 @@ def pruning_order(part):
                   "best scores first"], rows)
 
 
+def task_dependence(part):
+    rows = []
+    for name, model in part["figures"].items():
+        for task, sizes in model["within_a_task"].items():
+            rows += [[MODELS[name], f"{task}: rank correlation of two samples of {int(n):,} tokens", f"{value:.3f}"]
+                     for n, value in sizes.items()]
+        rows += [[MODELS[name], f"rank correlation of {pair}", f"{value:.3f}"]
+                 for pair, value in model["between_tasks"].items()]
+        for share in model["pruning"]:
+            for scores, found in share["perplexity"].items():
+                text = ", ".join(f"{task} {value:.3f}" for task, value in found.items())
+                gone = "nothing pruned" if scores == "nothing" else f"{share['heads_removed']} of {share['heads']} heads gone by {scores}"
+                rows.append([MODELS[name], f"{gone}: perplexity", text])
+    return table(["model", "what", "figure"], rows)
+
+
 def q3ks_size(part):
     rows = []
     for base, model in part["figures"].items():
@@ -216,6 +232,7 @@ def large_shapes(part):
 
 
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
+            "task_dependence": ("Heads of one task and of another", task_dependence),
             "compensation": ("What compensation gives back after pruning", compensation),
             "output_error": ("Relative error of what matrices give out, on text not calibrated on", output_error),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),

@@ -66,6 +66,11 @@ def split_at_lines(text, length=2000):
     return pieces
 
 
+def library_files(modules):
+    """Sources of Python's own library."""
+    return [Path(sysconfig.get_path("stdlib"), f"{module}.py") for module in modules]
+
+
 @dataclass
 class Run:
     """A finished process."""
@@ -100,8 +105,8 @@ class Workbench:
         self.work = Path(self._folder.name)
         self._kept = (options.cache or self.work / "kept").resolve()
         self._kept.mkdir(parents=True, exist_ok=True)
-        self.calibration = self._text("calibration.txt", CALIBRATION)
-        self.heldout = self._text("heldout.txt", HELDOUT)
+        self.calibration = self.text_of_files("calibration.txt", library_files(CALIBRATION))
+        self.heldout = self.text_of_files("heldout.txt", library_files(HELDOUT))
 
     def __enter__(self):
         return self
@@ -109,12 +114,12 @@ class Workbench:
     def __exit__(self, *_):
         self._folder.cleanup()
 
-    def _text(self, name, modules):
-        """Pieces of the modules by turns, so that a few thousand tokens hold something of most of them."""
-        library = Path(sysconfig.get_path("stdlib"))
-        files = [library / f"{module}.py" for module in modules]
-        sources = [split_at_lines(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-        turns = (piece for turn in itertools.zip_longest(*sources, fillvalue="") for piece in turn)
+    def text_of_files(self, name, files):
+        return self.text_of(name, [file.read_text(encoding="utf-8") for file in files if file.exists()])
+
+    def text_of(self, name, texts):
+        """Pieces of the texts by turns, so that a few thousand tokens hold something of most of them."""
+        turns = (piece for turn in itertools.zip_longest(*map(split_at_lines, texts), fillvalue="") for piece in turn)
         target = self.work / name
         target.write_text("\n".join(filter(None, turns)), encoding="utf-8")
         return target
@@ -186,9 +191,9 @@ class Workbench:
             timing.write_text(f"{run.seconds:.2f}")
         return target, float(timing.read_text())
 
-    def evaluate(self, model, base=None):
+    def evaluate(self, model, base=None, text=None):
         """Perplexity, or against a base the divergence from it, on the held-out text by the own engine."""
-        arguments = ["eval", model, "--data", self.heldout, "--chunks", self.options.chunks, "--json"]
+        arguments = ["eval", model, "--data", text or self.heldout, "--chunks", self.options.chunks, "--json"]
         run = self.plasticity(*arguments, *(["--base", base] if base else []))
         return json.loads(run.stdout) | {"seconds": run.seconds}
 

@@ -10,7 +10,7 @@ models_dir=$cache_root/models
 # shellcheck disable=SC2034  # read by the scripts that source this
 llama_link=$project_root/build/llama.cpp
 
-# What was compiled once is not compiled again, in another clone either.
+# What was compiled once is not compiled again after `make clean`.
 export CCACHE_DIR=${CCACHE_DIR:-$cache_root/ccache} CCACHE_BASEDIR=${CCACHE_BASEDIR:-$project_root} CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-4G}
 
 # llama.cpp: the sources that scripts/setup_llama builds and scripts/fetch_tokenizer takes vocabularies from.
