@@ -10,8 +10,6 @@
 namespace plasticity {
 namespace {
 
-/// No matrix has so many rows; bounds memory before anything is read.
-constexpr std::uint64_t kMaxCurvatureBytes = std::uint64_t{1} << 30;
 constexpr std::string_view kCount = ".grad2_count";
 
 struct Part {
@@ -23,7 +21,7 @@ constexpr std::array kParts{Part{".out_grad2", &CurvatureStatistics::rows},
                             Part{".gate_grad2", &CurvatureStatistics::gates}};
 
 std::vector<double> read_doubles(const GgufReader& file, const GgufTensor& tensor, ProblemList& problems) {
-    if (tensor.type != GGML_TYPE_F64 || tensor.n_rows() != 1 || tensor.bytes > kMaxCurvatureBytes) {
+    if (tensor.type != GGML_TYPE_F64 || tensor.n_rows() != 1 || tensor.bytes > kMaxStatisticsBytes) {
         problems.add(fmt::format("{}: {} rows of {} {}; expected one row of f64", tensor.name, tensor.n_rows(),
                                  tensor.row_length(), ggml_type_name(tensor.type)));
         return {};

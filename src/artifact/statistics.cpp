@@ -21,8 +21,6 @@ namespace {
 
 constexpr std::string_view kSums = ".in_sum2";
 constexpr std::string_view kCounts = ".counts";
-/// Rows of a matrix of 2³¹ columns would not be a model's; bounds memory before anything is read.
-constexpr std::uint64_t kMaxTensorBytes = std::uint64_t{1} << 30;
 
 std::string without_suffix(const std::string& name, std::string_view suffix) {
     return name.substr(0, name.size() - suffix.size());
@@ -64,7 +62,7 @@ GgufLayout layout_of(const Statistics& statistics) {
 
 /// nullopt where the tensor cannot be statistics; the problem is then noted.
 std::vector<float> read_floats(const GgufReader& file, const GgufTensor& tensor, ProblemList& problems) {
-    if (tensor.type != GGML_TYPE_F32 || tensor.n_rows() != 1 || tensor.bytes > kMaxTensorBytes) {
+    if (tensor.type != GGML_TYPE_F32 || tensor.n_rows() != 1 || tensor.bytes > kMaxStatisticsBytes) {
         problems.add(fmt::format("{}: {} rows of {} {}; expected one row of f32 (mixtures of experts are not read)",
                                  tensor.name, tensor.n_rows(), tensor.row_length(), ggml_type_name(tensor.type)));
         return {};

@@ -37,7 +37,8 @@ void show(const nlohmann::ordered_json& inspection, const CommonOptions& options
 
 /// Of two tasks, or one whose map is to be drawn.
 void inspect_scores(const InspectCommand& command) {
-    CommandFiles files{.inputs = {command.path, command.second.value_or("")}, .outputs = {command.plot.value_or("")}};
+    const CommandFiles files{.inputs = {command.path, command.second.value_or("")},
+                             .outputs = {command.plot.value_or("")}};
     require_outputs(files, command.common.overwrite());
     std::vector<NamedScores> tasks;
     for (const auto& path : {std::optional(command.path), command.second})

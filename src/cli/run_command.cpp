@@ -13,12 +13,12 @@
 #include "cli/run_state.h"
 #include "cli/run_summary.h"
 #include "cli/scoring.h"
+#include "cli/speed_sample.h"
 #include "cli/stage_chain.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "model/model.h"
 #include "plasticity/compress.h"
-#include "plasticity/infer.h"
 #include "plasticity/plan.h"
 #include "plasticity/verify.h"
 
@@ -37,8 +37,6 @@ struct RunCommand {
     std::string prompt = "def is_prime(n):";
     fs::path folder;
 };
-
-constexpr std::int32_t kSpeedTokens = 48;
 
 /// The five stages over files in one folder; a stage whose inputs are as they were is not repeated.
 class Run {
@@ -143,13 +141,7 @@ private:
 
     void infer_stage(RunSummary& summary) {
         summary.prompt = command_.prompt;
-        summary.sample = infer({.model = output(),
-                                .prompt = command_.prompt,
-                                .max_tokens = kSpeedTokens,
-                                .sampler = {.temperature = 0},
-                                .threads = command_.common.threads,
-                                .backend = command_.backend},
-                               {}, *progress_);
+        summary.sample = speed_sample(output(), command_.prompt, command_.common, command_.backend, *progress_);
     }
 
     RunCommand& command_;

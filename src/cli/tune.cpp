@@ -12,6 +12,7 @@
 #include "cli/frontier_plot.h"
 #include "cli/held_out.h"
 #include "cli/outputs.h"
+#include "cli/speed_sample.h"
 #include "cli/stage_chain.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -21,7 +22,6 @@
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plasticity/compress.h"
-#include "plasticity/infer.h"
 #include "plasticity/plan.h"
 
 namespace plasticity {
@@ -29,7 +29,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int32_t kSampleTokens = 48;
 constexpr std::int32_t kEvaluationContext = 512;
 constexpr std::uint64_t kMaxPointBytes = std::uint64_t{1} << 20;
 
@@ -218,13 +217,7 @@ private:
                             .parameter_reduction = recipe.topology.parameter_reduction,
                             .predicted_kl = recipe.predicted_kl,
                             .quality = yardstick_->measure(file, progress_)};
-        const InferResult sample = infer({.model = file,
-                                          .prompt = "The",
-                                          .max_tokens = kSampleTokens,
-                                          .sampler = {.temperature = 0},
-                                          .threads = command_.common.threads,
-                                          .backend = command_.backend},
-                                         {}, progress_);
+        const InferResult sample = speed_sample(file, "The", command_.common, command_.backend, progress_);
         point.generated_tokens_per_second = sample.generated_tokens_per_second();
         fs::remove(file);
         return point;

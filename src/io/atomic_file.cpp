@@ -14,12 +14,11 @@
 
 #include "core/error.h"
 #include "core/units.h"
+#include "io/call_limit.h"
 #include "io/input_file.h"
 
 namespace plasticity {
 namespace {
-
-constexpr std::size_t kMaxBytesPerWrite = std::size_t{1} << 30;
 
 std::optional<std::uint64_t> free_bytes(const std::filesystem::path& folder) {
     struct statvfs status{};
@@ -127,7 +126,7 @@ void AtomicFile::fail(std::string_view what, int error) const {
 void AtomicFile::write(std::span<const std::byte> bytes) {
     if (!partial_) throw Error(ErrorKind::kInternal, fmt::format("{}: written after commit", target_.string()));
     while (!bytes.empty()) {
-        const ssize_t put = ::write(partial_->descriptor(), bytes.data(), std::min(bytes.size(), kMaxBytesPerWrite));
+        const ssize_t put = ::write(partial_->descriptor(), bytes.data(), std::min(bytes.size(), kMaxBytesPerCall));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) fail(fmt::format("cannot write byte {} on", written_), errno);
         if (put == 0) fail(fmt::format("cannot write byte {} on", written_), EIO);  // or this would go on for ever

@@ -10,12 +10,10 @@
 #include <utility>
 
 #include "core/error.h"
+#include "io/call_limit.h"
 
 namespace plasticity {
 namespace {
-
-// Some systems refuse single reads of 2 GiB and more.
-constexpr std::size_t kMaxBytesPerRead = std::size_t{1} << 30;
 
 std::int64_t modification_time_ns(const struct stat& status) {
 #ifdef __APPLE__
@@ -102,7 +100,7 @@ void InputFile::read(std::uint64_t offset, std::span<std::byte> out) const {
                                 out.size(), offset, size_));
     while (!out.empty()) {
         const ssize_t got =
-            ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerRead), static_cast<off_t>(offset));
+            ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0)
             throw Error(ErrorKind::kIo, fmt::format("{}: cannot read {} bytes at byte {}: {}", path_.string(),
