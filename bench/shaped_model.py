@@ -62,6 +62,7 @@ class Shape:
 
 
 SHAPES = {"llama-70b": Shape("llama", 80, 8192, 64, 8, 28672, 128256),
+          "qwen2.5-coder-7b": Shape("qwen2", 28, 3584, 28, 4, 18944, 152064, biases=True),
           "qwen2.5-coder-32b": Shape("qwen2", 64, 5120, 40, 8, 27648, 152064, biases=True)}
 
 

@@ -45,6 +45,8 @@ struct ScoreOptions {
     std::uint64_t seed = 0;                             ///< of the labels drawn
     int threads = 0;                                    ///< 0: all processors
     BackendChoice backend;                              ///< a device rounds differently than the CPU
+    std::uint64_t memory_bytes = 0;                     ///< that the process may take; 0: what the machine has free
+    std::filesystem::path spill_folder = ".";           ///< for activations that there is no memory for
     bool overwrite = false;
     std::optional<std::filesystem::path> checkpoint;  ///< where to keep the sums so far; for the caller to remove
     std::int32_t checkpoint_every = 16;               ///< examples between two of them
@@ -52,9 +54,10 @@ struct ScoreOptions {
 };
 
 /// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network and
-/// the LoRA adapter, if there is one. The result does not depend on the number of threads, but on the device. Peak
-/// memory: the weights twice, at `precision`.
-/// @throws Error (kUsage, kMissing, kMalformed, kIo), Interrupted
+/// the LoRA adapter, if there is one. The result does not depend on the number of threads nor on the memory
+/// (Gram matrices but for rounding), but on the device. Peak memory: the weights twice, at `precision`, where there is
+/// room for them; otherwise they pass through a layer at a time.
+/// @throws Error (kUsage, kMissing, kMalformed, kIo; kInfeasible where memory_bytes are too few), Interrupted
 GateGradients score(const ScoreOptions& options, Progress& progress);
 
 }  // namespace plasticity

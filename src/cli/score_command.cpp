@@ -9,6 +9,8 @@
 #include "cli/fine_tune_options.h"
 #include "cli/outputs.h"
 #include "cli/score_map.h"
+#include "core/units.h"
+#include "io/partial_file.h"
 #include "plasticity/score.h"
 
 namespace plasticity {
@@ -19,6 +21,7 @@ struct ScoreCommand {
     ScoreOptions options;
     std::filesystem::path output;
     std::optional<std::filesystem::path> plot;
+    std::string memory;
     FineTuneArguments fine_tune;
 };
 
@@ -37,6 +40,8 @@ void run_score(ScoreCommand& command) {
     command.options.seed = command.common.seed;
     command.options.overwrite = command.common.force;
     command.options.fine_tune = command.fine_tune.resolve();
+    if (!command.memory.empty()) command.options.memory_bytes = parse_bytes(command.memory);
+    command.options.spill_folder = folder_of(command.output);
     CommandFiles files{.inputs = command.options.data,
                        .outputs = {command.output, command.options.statistics.value_or(""),
                                    command.options.gram.value_or(""), command.plot.value_or("")}};
@@ -89,6 +94,10 @@ void add_score_command(CLI::App& program, CommandResult&) {
                     "Examples between two checkpoints, beside the output; 0: none")
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber);
+    app->add_option("--memory", command->memory,
+                    "The most memory to take, as 4GB: where the weights do not fit in it twice, they are read from the "
+                    "model a layer at a time; activations that do not fit lie in a temporary file beside the output. "
+                    "Without: what the machine has free");
     app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
         ->capture_default_str();
     add_backend_options(*app, command->options.backend);

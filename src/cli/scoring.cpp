@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "artifact/gate_gradients.h"
+#include "io/partial_file.h"
 #include "plasticity/score.h"
 
 namespace plasticity {
@@ -26,6 +27,7 @@ void score_to_files(const ScoringStage& stage, Progress& progress) {
                          .seed = stage.common.seed,
                          .threads = stage.common.threads,
                          .backend = stage.backend,
+                         .spill_folder = folder_of(stage.files.scores),
                          .overwrite = true};
     if (trains(stage)) {
         options.fine_tune = stage.fine_tune->resolve();

@@ -100,6 +100,7 @@ void GraphWorkspace::begin_schedule(std::size_t max_nodes) {
                                            exchange_memory(backend_)};
     scheduler_.reset(ggml_backend_sched_new(backends, memory, 2, max_nodes, false, true));
     scheduler_max_nodes_ = max_nodes;
+    planned_.clear();
 }
 
 void GraphWorkspace::begin(std::size_t max_nodes) {
@@ -110,6 +111,8 @@ void GraphWorkspace::begin(std::size_t max_nodes) {
     };
     context_.reset(ggml_init(parameters));
     graph_ = ggml_new_graph_custom(context_.get(), max_nodes, false);
+    preferred_.clear();
+    kept_.clear();
     if (backend_.has_device()) begin_schedule(max_nodes);
 }
 
@@ -120,19 +123,35 @@ ggml_tensor* GraphWorkspace::input(ggml_type type, std::int64_t ne0, std::int64_
 }
 
 ggml_tensor* GraphWorkspace::keep(ggml_tensor* tensor) {
-    ggml_set_output(tensor);
+    for (ggml_tensor* owner = tensor; owner != nullptr; owner = owner->view_src) ggml_set_output(owner);
     ggml_build_forward_expand(graph_, tensor);
+    kept_.push_back(ggml_graph_n_nodes(graph_));
     return tensor;
 }
 
 void GraphWorkspace::prefer_device(ggml_tensor* tensor) {
-    if (backend_.has_device() && ggml_backend_supports_op(backend_.device(), tensor))
+    if (backend_.has_device() && ggml_backend_supports_op(backend_.device(), tensor)) preferred_.push_back(tensor);
+}
+
+void GraphWorkspace::place_preferred() {
+    for (ggml_tensor* tensor : preferred_)
         ggml_backend_sched_set_tensor_backend(scheduler_.get(), tensor, backend_.device());
 }
 
+bool GraphWorkspace::plan() {
+    if (!scheduler_) return ggml_gallocr_reserve(allocator_.get(), graph_);
+    place_preferred();
+    return ggml_backend_sched_reserve(scheduler_.get(), graph_);  // which forgets what was placed
+}
+
 void GraphWorkspace::prepare() {
-    const bool laid_out = scheduler_ ? ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)
-                                     : ggml_gallocr_alloc_graph(allocator_.get(), graph_);
+    bool laid_out = kept_ == planned_ || plan();
+    if (laid_out) {
+        planned_ = kept_;
+        if (scheduler_) place_preferred();
+        laid_out = scheduler_ ? ggml_backend_sched_alloc_graph(scheduler_.get(), graph_)
+                              : ggml_gallocr_alloc_graph(allocator_.get(), graph_);
+    }
     if (!laid_out)
         throw Error(ErrorKind::kIo, "engine: no memory for a graph's intermediate results; take a shorter context");
 }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "engine/offload.h"
 #include "plasticity/backend_choice.h"
@@ -89,6 +90,8 @@ public:
 
 private:
     void begin_schedule(std::size_t max_nodes);
+    void place_preferred();
+    bool plan();
 
     const Backend& backend_;
     ggml_context_ptr context_;
@@ -96,6 +99,10 @@ private:
     ggml_gallocr_ptr allocator_;           ///< of the CPU alone
     ggml_backend_sched_ptr scheduler_;     ///< beside a device
     std::size_t scheduler_max_nodes_ = 0;  ///< that it was made for
+    std::vector<ggml_tensor*> preferred_;  ///< on the device
+    /// Which nodes were kept, by place: of this graph, and of the one that memory was last planned for. ggml takes a
+    /// plan for another graph's where numbers and sizes of tensors agree, but a plan reuses what is not kept.
+    std::vector<int> kept_, planned_;
 };
 
 template <typename T>
@@ -106,6 +113,13 @@ void fill(ggml_tensor* tensor, std::span<const T> values) {
 template <typename T>
 void fetch(const ggml_tensor* tensor, std::span<T> values) {
     ggml_backend_tensor_get(tensor, values.data(), 0, values.size_bytes());
+}
+
+/// All of an F32 tensor.
+inline std::vector<float> values_of(const ggml_tensor* tensor) {
+    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(tensor)));
+    fetch<float>(tensor, values);
+    return values;
 }
 
 }  // namespace plasticity

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/units.h"
 #include "engine/device_memory.h"
 #include "engine/layer_backward.h"
 
@@ -43,38 +44,49 @@ void fill_sequence(const SequenceInputs& inputs, std::int64_t n_tokens, std::int
 }
 
 void observe(const ActivationObserver& observer, std::span<const TensorId> matrices, const ggml_tensor* rows) {
-    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(rows)));
-    fetch<float>(rows, values);
-    observer(matrices, values, rows->ne[0]);
+    observer(matrices, values_of(rows), rows->ne[0]);
 }
 
-/// What show_layer_curvature reads must outlive the run.
-void keep_curvature(GraphWorkspace& graph, const LayerForward& forward, const LayerGradients& gradients) {
-    for (ggml_tensor* read :
-         {forward.projections.normed, forward.heads, forward.feed_forward.normed, forward.feed_forward.up,
-          forward.feed_forward.activated, gradients.query, gradients.key, gradients.value, gradients.attention_output,
-          gradients.gate, gradients.up, gradients.down})
-        if (read != nullptr) graph.keep(read);
-}
-
-/// An upper bound of what a block's passes, forward and backward, and the vocabulary's share of them hold.
-std::uint64_t graph_bytes(const Architecture& a, std::int64_t n_tokens, std::int64_t loss_rows) {
-    std::int64_t largest = 4 * loss_rows * a.n_vocab;
-    for (const LayerGeometry& layer : a.layers) {
-        const std::int64_t heads = std::int64_t{a.head_dim} * (layer.n_head + 2 * layer.n_head_kv);
-        const std::int64_t per_token = 6 * layer.n_head * n_tokens + 12 * heads + 10 * layer.n_ff + 24 * a.n_embd;
-        largest = std::max(largest, per_token * n_tokens);
+/// What show_layer_curvature reads must outlive the run. @param forward  nullptr where that was kept already
+void keep_curvature(GraphWorkspace& graph, const LayerForward* forward, const LayerGradients& gradients) {
+    const auto keep = [&](std::initializer_list<ggml_tensor*> tensors) {
+        for (ggml_tensor* read : tensors)
+            if (read != nullptr) graph.keep(read);
+    };
+    if (forward != nullptr) {
+        const FeedForward& f = forward->feed_forward;
+        keep({forward->projections.normed, forward->heads, f.normed, f.up, f.activated});
     }
-    return sizeof(float) * static_cast<std::uint64_t>(largest);
+    keep({gradients.query, gradients.key, gradients.value, gradients.attention_output, gradients.gate, gradients.up,
+          gradients.down});
 }
 
 Offload plan_offload(const Model& model, const Backend& backend, const BackpropagationOptions& options,
-                     std::int64_t loss_rows, Progress& progress) {
+                     Progress& progress) {
     if (!backend.has_device()) return {};
     OffloadSizes sizes = weight_sizes(model, {.precision = options.precision, .with_transposed = true});
     const Architecture& architecture = model.architecture();
-    sizes.working = graph_bytes(architecture, options.longest_example, loss_rows) + kernel_bytes(architecture);
+    sizes.working = scoring_graph_bytes(architecture, options.longest_example) + kernel_bytes(architecture);
     return offload_to_device(sizes, backend, options.backend, progress);
+}
+
+ScoringMemory plan_memory(const Model& model, const Backend& backend, const Offload& offload,
+                          const BackpropagationOptions& options, Progress& progress) {
+    const ScoringMemory memory = plan_scoring_memory(model, offload,
+                                                     {.precision = options.precision,
+                                                      .longest_example = options.longest_example,
+                                                      .limit = options.memory_limit,
+                                                      .reserved = options.reserved_memory});
+    if (memory.streamed)
+        progress.note(fmt::format(
+            "weights pass through memory a part at a time: {} for the largest, {} to compute with, {} for activations "
+            "of up to {} tokens at once, which take {}",
+            format_bytes(memory.weights), format_bytes(memory.working), format_bytes(memory.stash),
+            memory.tokens_at_once,
+            format_bytes(memory.stash_per_token * static_cast<std::uint64_t>(memory.tokens_at_once))));
+    else if (memory.activations == 0 && !backend.has_device())
+        progress.note("no memory for the activations of all blocks: forward passes are computed again on the way back");
+    return memory;
 }
 
 void keep_lora(GraphWorkspace& graph, std::span<const LoraMatrix> adapters, const LayerGradients& gradients) {
@@ -83,20 +95,24 @@ void keep_lora(GraphWorkspace& graph, std::span<const LoraMatrix> adapters, cons
             graph.keep(read);
 }
 
+/// Keeps the largest entry near 1, where 16-bit products resolve best; a power of two, so nothing is rounded.
+/// @returns what the values are to be multiplied by to be what they were
+double normalise(std::vector<float>& values) {
+    float largest = 0;
+    for (const float value : values) largest = std::max(largest, std::fabs(value));
+    if (!(largest > 0) || !std::isfinite(largest)) return 1;
+    const int exponent = std::ilogb(largest);
+    for (float& value : values) value = std::ldexp(value, -exponent);
+    return std::ldexp(1.0, exponent);
+}
+
 void add_scaled(std::vector<float>& sums, const ggml_tensor* tensor, double weight) {
-    std::vector<float> values(sums.size());
-    fetch<float>(tensor, values);
+    const std::vector<float> values = values_of(tensor);
     for (std::size_t i = 0; i < sums.size(); ++i)
         sums[i] = static_cast<float>(double{sums[i]} + weight * double{values[i]});
 }
 
 }  // namespace
-
-template <typename Rows>
-auto Backpropagation::rows_of(Rows& values, std::int64_t first, std::int64_t n) const {
-    const auto width = static_cast<std::size_t>(architecture().n_embd);
-    return std::span(values).subspan(static_cast<std::size_t>(first) * width, static_cast<std::size_t>(n) * width);
-}
 
 std::int64_t Example::n_targets() const {
     return targets.empty() ? 0 : std::count(targets.begin() + 1, targets.end(), std::uint8_t{1});
@@ -104,43 +120,78 @@ std::int64_t Example::n_targets() const {
 
 Backpropagation::Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress)
     : backend_(options.backend, options.threads),
-      offload_(plan_offload(model, backend_, options, kLossRows, progress)),
-      weights_(model, backend_, {.precision = options.precision, .with_transposed = true, .offload = offload_},
-               progress),
+      offload_(plan_offload(model, backend_, options, progress)),
+      memory_(plan_memory(model, backend_, offload_, options, progress)),
+      weights_(
+          model, backend_,
+          {.precision = options.precision, .with_transposed = true, .streamed = memory_.streamed, .offload = offload_},
+          progress),
       graph_(backend_),
       back_graph_(backend_),
-      inputs_(static_cast<std::size_t>(model.architecture().n_layer()) + 1) {}
+      stash_({.memory_bytes = memory_.stash, .folder = options.spill_folder}) {
+    if (memory_.activations == 0) return;
+    for (int layer = 0; layer < architecture().n_layer(); ++layer) kept_.push_back({.graph = GraphWorkspace(backend_)});
+}
 
-ExampleGradients Backpropagation::run(const Example& example, const ActivationObserver& observer,
-                                      const LoraTraining* training) {
-    require_usable(example);
-    dropout_ = training != nullptr ? training->dropout : LoraDropout{};
-    embed(example);
+std::vector<ExampleGradients> Backpropagation::sweep(std::span<const Visit> visits, const SweepObservers& observers,
+                                                     const LoraTraining* training) {
+    std::vector<Passage> passages = begin(visits);
     const int n_layer = architecture().n_layer();
-    for (int layer = 0; layer < n_layer; ++layer) forward_layer(layer, nullptr, observer);
+    for (Passage& passage : passages) passage.is_kept = !kept_.empty() && passages.size() == 1;
+    const double work = static_cast<double>(passages.size()) * sweep_cost();
+    double done = static_cast<double>(passages.size()) * n_layer;
+    const auto advance = [&](double by) {
+        done += by;
+        if (observers.progressed) observers.progressed(done / work);
+    };
+    forward(passages, nullptr, observers);
+    weights_.hold_output(MatrixOrders::kBoth);
+    for (Passage& passage : passages) {
+        compute_loss(passage, true, passage.visit.is_observed ? observers.activations : ActivationObserver{});
+        if (passage.visit.curvature_seed) draw_gradient(passage, observers.curvature);
+        advance(1);
+    }
+    for (int layer = n_layer - 1; layer >= 0; --layer) {
+        weights_.hold_layer(layer, MatrixOrders::kBoth);
+        for (Passage& passage : passages) {
+            backward(passage, layer, observers, training);
+            advance(backward_cost());
+        }
+    }
+    std::vector<ExampleGradients> results;
+    for (Passage& passage : passages) {
+        if (passage.visit.curvature_seed) show_lookup_curvature(passage, observers.curvature);
+        results.push_back(std::move(passage.result));
+    }
+    return results;
+}
 
-    ExampleGradients result;
-    result.loss = loss_and_gradient(example, true, observer);
-    result.gates.resize(static_cast<std::size_t>(n_layer));
-    for (int layer = n_layer - 1; layer >= 0; --layer)
-        result.gates[static_cast<std::size_t>(layer)] = backward_layer(layer, nullptr, training);
-    return result;
+ExampleGradients Backpropagation::run(const Example& example, const ActivationObserver& observer) {
+    const Visit visit{.example = &example, .is_observed = bool{observer}};
+    return sweep(std::span(&visit, 1), {.activations = observer}).front();
 }
 
 double Backpropagation::loss(const Example& example, const Gates& gates) {
-    return forward_loss(example, &gates);
+    const Visit visit{.example = &example};
+    std::vector<Passage> passages = begin(std::span(&visit, 1));
+    forward(passages, &gates, {});
+    weights_.hold_output(MatrixOrders::kForward);
+    compute_loss(passages.front(), false, {});
+    return passages.front().result.loss;
 }
 
-double Backpropagation::loss(const Example& example) {
-    return forward_loss(example, nullptr);
-}
-
-double Backpropagation::forward_loss(const Example& example, const Gates* gates) {
-    require_usable(example);
-    dropout_ = {};
-    embed(example);
-    for (int layer = 0; layer < architecture().n_layer(); ++layer) forward_layer(layer, gates, {});
-    return loss_and_gradient(example, false, {});
+std::vector<double> Backpropagation::losses(std::span<const Example* const> examples) {
+    std::vector<Visit> visits;
+    for (const Example* example : examples) visits.push_back({.example = example});
+    std::vector<Passage> passages = begin(visits);
+    forward(passages, nullptr, {});
+    weights_.hold_output(MatrixOrders::kForward);
+    std::vector<double> losses;
+    for (Passage& passage : passages) {
+        compute_loss(passage, false, {});
+        losses.push_back(passage.result.loss);
+    }
+    return losses;
 }
 
 void Backpropagation::require_usable(const Example& example) const {
@@ -156,52 +207,91 @@ void Backpropagation::require_usable(const Example& example) const {
                                     token, architecture().n_vocab - 1));
 }
 
-std::int64_t Backpropagation::window_of(const LayerWeights& layer) const {
-    return layer.slides ? architecture().window.n_tokens : n_tokens_;
+std::vector<Backpropagation::Passage> Backpropagation::begin(std::span<const Visit> visits) {
+    for (const Visit& visit : visits) require_usable(*visit.example);
+    stash_.clear();
+    const auto n_layer = static_cast<std::size_t>(architecture().n_layer());
+    std::vector<Passage> passages;
+    for (std::size_t first = 0; const Visit& visit : visits) {
+        passages.push_back({.visit = visit,
+                            .first_slot = first,
+                            .targets = {.slot = first + n_layer + 1},
+                            .drawn = {.slot = first + n_layer + 2},
+                            .result = {.gates = std::vector<std::vector<double>>(n_layer)}});
+        first += n_layer + 3;
+    }
+    return passages;
 }
 
-void Backpropagation::embed(const Example& example) {
-    n_tokens_ = static_cast<std::int64_t>(example.tokens.size());
+/// Up to what enters the last norm.
+void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers) {
+    weights_.hold_embedding();
+    for (const Passage& passage : passages) embed(passage);
+    const int n_layer = architecture().n_layer();
+    for (int layer = 0; layer < n_layer; ++layer) {
+        weights_.hold_layer(layer, MatrixOrders::kForward);
+        for (const Passage& passage : passages)
+            forward_layer(passage, layer, gates,
+                          passage.visit.is_observed ? observers.activations : ActivationObserver{});
+        if (observers.progressed) observers.progressed((layer + 1) / sweep_cost());
+    }
+}
+
+std::size_t Backpropagation::last_slot(const Passage& passage) const {
+    return passage.first_slot + static_cast<std::size_t>(architecture().n_layer());
+}
+
+std::int64_t Backpropagation::window_of(const LayerWeights& layer, std::int64_t n_tokens) const {
+    return layer.slides ? architecture().window.n_tokens : n_tokens;
+}
+
+void Backpropagation::embed(const Passage& passage) {
     graph_.begin(kMaxNodes);
-    ggml_tensor* ids = graph_.input(GGML_TYPE_I32, n_tokens_);
+    ggml_tensor* ids = graph_.input(GGML_TYPE_I32, passage.n_tokens());
     const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
     ggml_tensor* rows = graph_.keep(build_embedding(scope, weights_.token_embedding(), ids));
     graph_.prepare();
-    fill<std::int32_t>(ids, example.tokens);
+    fill<std::int32_t>(ids, passage.example().tokens);
     graph_.run();
-    inputs_[0].resize(static_cast<std::size_t>(ggml_nelements(rows)));
-    fetch<float>(rows, inputs_[0]);
+    stash_.put(passage.first_slot, values_of(rows));
 }
 
-void Backpropagation::forward_layer(int layer, const Gates* gates, const ActivationObserver& observer) {
+void Backpropagation::forward_layer(const Passage& passage, int layer, const Gates* gates,
+                                    const ActivationObserver& observer) {
     throw_if_interrupted();
     const LayerWeights& weights = weights_.layer(layer);
+    const std::int64_t n_tokens = passage.n_tokens();
     const auto index = static_cast<std::size_t>(layer);
-    graph_.begin(kMaxNodes);
-    const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const LoraInputs lora(graph_, adapter_, layer, n_tokens_, dropout_);
-    const GraphScope scope{graph_.context(),        architecture(), sequence.positions,
+    KeptLayer* kept = passage.is_kept ? &kept_[index] : nullptr;
+    GraphWorkspace& graph = kept != nullptr ? kept->graph : graph_;
+    graph.begin(kMaxNodes);
+    const SequenceInputs sequence = declare_sequence(graph, n_tokens);
+    const LoraInputs lora(graph, adapter_, layer, n_tokens, passage.visit.dropout);
+    const GraphScope scope{graph.context(),         architecture(), sequence.positions,
                            weights_.rope_factors(), true,           lora.nodes()};
-    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
+    ggml_tensor* x = graph.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
-        factors = graph_.input(GGML_TYPE_F32, 1, weights.geometry.n_head);
-    const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, factors);
+        factors = graph.input(GGML_TYPE_F32, 1, weights.geometry.n_head);
+    LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, factors);
     const bool attends = weights.geometry.n_head > 0;
     if (observer) {
         if (attends)
-            for (ggml_tensor* read : {forward.projections.normed, forward.heads}) graph_.keep(read);
-        for (ggml_tensor* read : {forward.feed_forward.normed, forward.feed_forward.activated}) graph_.keep(read);
+            for (ggml_tensor* read : {forward.projections.normed, forward.heads}) graph.keep(read);
+        for (ggml_tensor* read : {forward.feed_forward.normed, forward.feed_forward.activated}) graph.keep(read);
     }
-    ggml_tensor* output = graph_.keep(forward.feed_forward.output);
-    graph_.prepare();
-    fill_sequence(sequence, n_tokens_, window_of(weights));
-    fill<float>(x, inputs_[index]);
+    if (kept != nullptr) {
+        keep_for_backward(graph, weights, forward);
+        kept->forward = forward;
+    }
+    ggml_tensor* output = graph.keep(forward.feed_forward.output);
+    graph.prepare();
+    fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
+    fill<float>(x, stash_.get(passage.first_slot + index));
     lora.fill(backend_.threads());
     if (factors != nullptr) fill<float>(factors, (*gates)[index]);
-    graph_.run();
-    inputs_[index + 1].resize(inputs_[index].size());
-    fetch<float>(output, inputs_[index + 1]);
+    graph.run();
+    stash_.put(passage.first_slot + index + 1, values_of(output));
     if (!observer) return;
 
     using R = TensorRole;
@@ -213,123 +303,62 @@ void Backpropagation::forward_layer(int layer, const Gates* gates, const Activat
     observe(observer, {{{R::kDown, layer}}}, forward.feed_forward.activated);
 }
 
-/// Position i predicts token i + 1. The division by the number of targets waits in gradient_scale_, since a probability
-/// divided by it would fall below what 16-bit products resolve.
-double Backpropagation::loss_and_gradient(const Example& example, bool want_gradient,
-                                          const ActivationObserver& observer) {
-    if (want_gradient) gradient_.assign(inputs_.back().size(), 0.0f);
-    double total = 0;
-    for (std::int64_t first = 0; first + 1 < n_tokens_; first += kLossRows) {
-        throw_if_interrupted();
-        const std::int64_t n = std::min(kLossRows, n_tokens_ - 1 - first);
-        const Prediction prediction = predict(first, n, bool{observer});
-        if (observer) observe(observer, {{output_matrix()}}, prediction.hidden);
-        total += subtract_targets(example, first, n, prediction.probabilities);
-        if (want_gradient) backward_output(first, n, prediction.probabilities);
-    }
-    gradient_scale_ = 1.0 / static_cast<double>(example.n_targets());
-    return total * gradient_scale_;
-}
-
-TensorId Backpropagation::output_matrix() const {
-    return {architecture().tied_embeddings ? TensorRole::kTokenEmbedding : TensorRole::kOutput};
-}
-
-/// softmax of the logits of positions [first, first + n), held by graph_.
-Backpropagation::Prediction Backpropagation::predict(std::int64_t first, std::int64_t n, bool keep_hidden) {
-    graph_.begin(kMaxNodes);
-    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
-    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
-    ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
-    if (keep_hidden) graph_.keep(hidden);
-    ggml_tensor* logits = build_logits(scope, weights_.output(), hidden);
-    ggml_tensor* probabilities = graph_.keep(ggml_soft_max(graph_.context(), logits));
-    graph_.prepare();
-    fill<float>(x, rows_of(inputs_.back(), first, n));
-    graph_.run();
-    return {.hidden = hidden, .probabilities = probabilities};
-}
-
-/// Turns probabilities into ∂(Σ cross-entropy)/∂logits = softmax − one-hot, rows without a target into zeros.
-/// @returns Σ cross-entropy
-double Backpropagation::subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
-                                         ggml_tensor* probabilities) const {
-    double total = 0;
-    for (std::int64_t row = 0; row < n; ++row) {
-        const auto next = static_cast<std::size_t>(first + row + 1);
-        const std::size_t row_start = static_cast<std::size_t>(row) * probabilities->nb[1];
-        if (example.targets[next] == 0) {
-            ggml_backend_tensor_memset(probabilities, 0, row_start, probabilities->nb[1]);
-            continue;
-        }
-        const std::size_t at = row_start + static_cast<std::size_t>(example.tokens[next]) * sizeof(float);
-        float p = 0;
-        ggml_backend_tensor_get(probabilities, &p, at, sizeof p);
-        total -= std::log(std::max(p, std::numeric_limits<float>::min()));
-        p -= 1.0f;
-        ggml_backend_tensor_set(probabilities, &p, at, sizeof p);
-    }
-    return total;
-}
-
-/// From the logits' gradient to that of what enters the last norm.
-void Backpropagation::backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient) {
-    back_graph_.begin(kMaxNodes);
-    ggml_context* context = back_graph_.context();
-    // The same memory as a leaf: as a node it would be computed again.
-    ggml_tensor* gradient = ggml_new_tensor_2d(context, GGML_TYPE_F32, logits_gradient->ne[0], n);
-    ggml_backend_tensor_alloc(logits_gradient->buffer, gradient, logits_gradient->data);
-    ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
-    gradient = build_product(context, weights_.output_transposed(), gradient);
-    if (const float divisor = architecture().multipliers.logit_divisor; divisor != 1.0f)
-        gradient = ggml_scale(context, gradient, 1.0f / divisor);
-    gradient = ggml_mul(context, gradient, weights_.output_norm());
-    gradient = back_graph_.keep(ggml_rms_norm_back(context, gradient, x, architecture().rms_norm_epsilon));
-    back_graph_.prepare();
-    fill<float>(x, rows_of(inputs_.back(), first, n));
-    back_graph_.run();
-    fetch<float>(gradient, rows_of(gradient_, first, n));
+void Backpropagation::backward(Passage& passage, int layer, const SweepObservers& observers,
+                               const LoraTraining* training) {
+    passage.result.gates[static_cast<std::size_t>(layer)] =
+        backward_layer(passage, passage.targets, layer, nullptr, training);
+    if (!passage.visit.curvature_seed) return;
+    const std::vector<double> slopes = backward_layer(passage, passage.drawn, layer, &observers.curvature, nullptr);
+    observers.curvature.gates({.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = slopes});
 }
 
 /// @returns ∂L/∂gate of every head. @param observer  nullptr: none
 /// @param training  nullptr: adapters get no gradients
-std::vector<double> Backpropagation::backward_layer(int layer, const CurvatureObserver* observer,
-                                                    const LoraTraining* training) {
+std::vector<double> Backpropagation::backward_layer(const Passage& passage, Signal& signal, int layer,
+                                                    const CurvatureObserver* observer, const LoraTraining* training) {
     throw_if_interrupted();
-    rescale_gradient();
+    std::vector<float> gradient = stash_.get(signal.slot);
+    signal.scale *= normalise(gradient);
     const LayerWeights& weights = weights_.layer(layer);
-    const auto index = static_cast<std::size_t>(layer);
+    const std::int64_t n_tokens = passage.n_tokens();
     graph_.begin(kMaxNodes);
-    const SequenceInputs sequence = declare_sequence(graph_, n_tokens_);
-    const LoraInputs lora(graph_, adapter_, layer, n_tokens_, dropout_);
+    const SequenceInputs sequence = declare_sequence(graph_, n_tokens);
+    const LoraInputs lora(graph_, adapter_, layer, n_tokens, passage.visit.dropout);
     const GraphScope scope{graph_.context(),        architecture(), sequence.positions,
                            weights_.rope_factors(), true,           lora.nodes()};
-    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
-    ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens_);
-    const LayerForward forward = build_layer_forward(scope, weights, x, sequence.mask, nullptr);
-    if (forward.heads != nullptr) graph_.keep(forward.heads);
+    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
+    ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
+    const LayerForward forward =
+        passage.is_kept ? kept_forward(scope.context, weights, kept_[static_cast<std::size_t>(layer)].forward, x)
+                        : build_layer_forward(scope, weights, x, sequence.mask, nullptr);
+    if (!passage.is_kept && forward.heads != nullptr) graph_.keep(forward.heads);
     const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
-    if (observer != nullptr) keep_curvature(graph_, forward, gradients);
+    if (observer != nullptr) keep_curvature(graph_, passage.is_kept ? nullptr : &forward, gradients);
     if (training != nullptr) keep_lora(graph_, adapter_->of_layer(layer), gradients);
     graph_.keep(gradients.input);
     graph_.prepare();
-    fill_sequence(sequence, n_tokens_, window_of(weights));
-    fill<float>(x, inputs_[index]);
-    fill<float>(above, gradient_);
+    fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
+    fill<float>(x, stash_.get(passage.first_slot + static_cast<std::size_t>(layer)));
+    fill<float>(above, gradient);
     lora.fill(backend_.threads());
     graph_.run();
-    if (training != nullptr) add_lora_gradients(layer, gradients, *training);
-    if (observer != nullptr) show_layer_curvature(layer, forward, gradients, *observer);
-    fetch<float>(gradients.input, gradient_);
-    return gate_slopes(weights, forward, gradients);
+    const LayerRun run{.layer = layer,
+                       .n_tokens = n_tokens,
+                       .n_targets = passage.example().n_targets(),
+                       .scale = signal.scale,
+                       .forward = forward,
+                       .gradients = gradients};
+    if (training != nullptr) add_lora_gradients(run, *training);
+    if (observer != nullptr) show_layer_curvature(run, *observer);
+    stash_.put(signal.slot, values_of(gradients.input));
+    return gate_slopes(run);
 }
 
-void Backpropagation::add_lora_gradients(int layer, const LayerGradients& gradients,
-                                         const LoraTraining& training) const {
-    const double weight = training.weight * gradient_scale_;
-    for (const LoraMatrix& matrix : adapter_->of_layer(layer)) {
-        const LoraBack& back = gradients.lora.of(matrix.id.role);
+void Backpropagation::add_lora_gradients(const LayerRun& run, const LoraTraining& training) const {
+    const double weight = training.weight * run.scale;
+    for (const LoraMatrix& matrix : adapter_->of_layer(run.layer)) {
+        const LoraBack& back = run.gradients.lora.of(matrix.id.role);
         LoraGradient& sum = training.gradients[static_cast<std::size_t>(&matrix - adapter_->matrices.data())];
         add_scaled(sum.a, back.a, weight);
         add_scaled(sum.b, back.b, weight);
@@ -337,29 +366,16 @@ void Backpropagation::add_lora_gradients(int layer, const LayerGradients& gradie
 }
 
 /// ∂L/∂gate of a head = Σ over tokens and dimensions of (∂L/∂gated output) · output. Summed in double, in fixed order.
-std::vector<double> Backpropagation::gate_slopes(const LayerWeights& weights, const LayerForward& forward,
-                                                 const LayerGradients& gradients) const {
-    if (gradients.heads == nullptr) return {};
-    std::vector<float> heads(static_cast<std::size_t>(ggml_nelements(forward.heads))), slopes(heads.size());
-    fetch<float>(forward.heads, heads);
-    fetch<float>(gradients.heads, slopes);
-    const auto n_head = static_cast<std::size_t>(weights.geometry.n_head);
+std::vector<double> Backpropagation::gate_slopes(const LayerRun& run) const {
+    if (run.gradients.heads == nullptr) return {};
+    const std::vector<float> heads = values_of(run.forward.heads), slopes = values_of(run.gradients.heads);
+    const auto n_head = static_cast<std::size_t>(weights_.layer(run.layer).geometry.n_head);
     const auto head_dim = static_cast<std::size_t>(architecture().head_dim);
     std::vector<double> gates(n_head, 0.0);
     for (std::size_t at = 0; at < heads.size(); ++at)
         gates[at / head_dim % n_head] += static_cast<double>(heads[at]) * slopes[at];
-    for (double& gate : gates) gate *= gradient_scale_;
+    for (double& gate : gates) gate *= run.scale;
     return gates;
-}
-
-/// Keeps the largest entry near 1, where 16-bit products resolve best; a power of two, so nothing is rounded.
-void Backpropagation::rescale_gradient() {
-    float largest = 0;
-    for (const float value : gradient_) largest = std::max(largest, std::fabs(value));
-    if (!(largest > 0) || !std::isfinite(largest)) return;
-    const int exponent = std::ilogb(largest);
-    for (float& value : gradient_) value = std::ldexp(value, -exponent);
-    gradient_scale_ = std::ldexp(gradient_scale_, exponent);
 }
 
 }  // namespace plasticity

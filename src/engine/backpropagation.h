@@ -1,23 +1,26 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <initializer_list>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/curvature.h"
+#include "engine/layer_backward.h"
 #include "engine/lora_graph.h"
 #include "engine/lora_training.h"
+#include "engine/scoring_memory.h"
+#include "engine/stash.h"
 #include "engine/weights.h"
 #include "model/model.h"
 
 namespace plasticity {
-
-struct LayerForward;
-struct LayerGradients;
 
 /// One training example: token ids, and which of them the loss asks for.
 struct Example {
@@ -41,94 +44,160 @@ struct BackpropagationOptions {
     WeightPrecision precision = WeightPrecision::kF16;  ///< not kStored
     int threads = 0;
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
-    std::int64_t longest_example = 512;  ///< tokens; how much memory a device keeps free for them
+    std::int64_t longest_example = 512;         ///< tokens; how much memory is kept free for them
+    std::optional<std::uint64_t> memory_limit;  ///< bytes that the process may have; nothing: as many as it likes
+    std::uint64_t reserved_memory = 0;          ///< of those, what others take
+    std::filesystem::path spill_folder = ".";   ///< where activations lie that the limit has no room for
+};
+
+/// An example on its way through the network, and what it is asked for beside its gradients.
+struct Visit {
+    const Example* example = nullptr;
+    LoraDropout dropout{};
+    bool is_observed = false;                     ///< shows its activations
+    std::optional<std::uint64_t> curvature_seed;  ///< of labels drawn from the model's own distribution, to be
+                                                  ///< backpropagated in place of the targets, too
+};
+
+/// Who sees what; members may be empty.
+struct SweepObservers {
+    ActivationObserver activations;
+    CurvatureObserver curvature;
+    std::function<void(double share)> progressed;  ///< of the sweep's work, after each part of it
 };
 
 /// Exact gradients of the loss through the frozen network, one block at a time: a forward pass that keeps only what
 /// enters each block, then from the last block to the first the block's forward pass again and its backward pass.
-/// Memory beside the weights (held in both orders): n_layer · n_embd · tokens floats, and one block's activations.
-/// Not thread-safe.
+/// Memory beside the weights (held in both orders): (n_layer + 3) · n_embd floats a token, and one block's activations.
+/// Where there is room for the activations of all blocks, they are kept, and no forward pass is computed again.
+/// Under a memory limit the weights pass through memory a part at a time, read twice for each sweep, while a group of
+/// examples waits at the boundary; results are the same to the bit. Not thread-safe.
 class Backpropagation {
 public:
-    /// Loads the weights. @throws Error (kMalformed, kIo), Interrupted
+    /// Loads the weights that stay. @param model  must outlive this where there is a memory limit
+    /// @throws Error (kMalformed, kIo; kInfeasible where the limit is too low), Interrupted
     Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress);
 
     /// From now on the network is the one with this adapter, whose values the caller may change between two calls.
     /// @param adapter  must outlive its use; nullptr: none
     void use_adapter(const LoraAdapter* adapter) { adapter_ = adapter; }
 
+    /// Takes examples through the network together, a block after the other. Whatever is shown of one matrix is shown
+    /// in the examples' order, and all gradients are those of one example after the other.
     /// @param training  takes the adapter's gradients, too; nullptr: nobody does
-    /// @throws Error (kMalformed when an example has no targets or ids outside the vocabulary), Interrupted
-    ExampleGradients run(const Example& example, const ActivationObserver& observer,
-                         const LoraTraining* training = nullptr);
+    /// @returns in the examples' order
+    /// @throws Error (kMalformed when an example has no targets or ids outside the vocabulary; kIo), Interrupted
+    std::vector<ExampleGradients> sweep(std::span<const Visit> visits, const SweepObservers& observers,
+                                        const LoraTraining* training = nullptr);
+    /// One example by itself.
+    ExampleGradients run(const Example& example, const ActivationObserver& observer);
 
-    /// Backpropagates once more from labels drawn from the model's own distribution in place of the example's targets.
-    /// Starts from what the last run() left, and takes about its time. Deterministic in seed and example.
-    /// @param example   the one that run() was just given
-    /// @param observer  matrix and gates set
-    void curvature(const Example& example, std::uint64_t seed, const CurvatureObserver& observer);
+    /// Which of the examples [first, end) are best swept together: those before what is returned.
+    /// @param n_tokens_at  (place) → tokens
+    template <typename TokensAt>
+    std::size_t end_of_group(std::size_t first, std::size_t end, const TokensAt& n_tokens_at) const {
+        std::int64_t n_tokens = 0;
+        do n_tokens += n_tokens_at(first++);
+        while (first < end && n_tokens < memory_.tokens_at_once);
+        return first;
+    }
 
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
     /// @param gates  [layer][query head]
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
-    /// The loss alone, without dropout: forward only.
-    double loss(const Example& example);
+    /// The losses alone, without dropout: forward only.
+    std::vector<double> losses(std::span<const Example* const> examples);
 
     const Architecture& architecture() const { return weights_.architecture(); }
     const std::string& backend_label() const { return backend_.label(); }
 
 private:
     using Gates = std::vector<std::vector<float>>;
-    /// Positions whose logits exist at once: [kLossRows, n_vocab] floats.
-    static constexpr std::int64_t kLossRows = 128;
+
+    /// A gradient on its way down: what waits in the stash, times `scale`, is ∂L/∂(what enters the block above).
+    struct Signal {
+        std::size_t slot = 0;
+        double scale = 1;
+    };
+    /// A visit under way. What enters block l waits in slot first_slot + l, what enters the last norm behind them.
+    struct Passage {
+        Visit visit;
+        bool is_kept = false;  ///< its forward passes, by being the only one under way
+        std::size_t first_slot = 0;
+        Signal targets, drawn;
+        ExampleGradients result;
+
+        const Example& example() const { return *visit.example; }
+        std::int64_t n_tokens() const { return std::ssize(visit.example->tokens); }
+    };
+    /// A block's passes, once they have run.
+    struct LayerRun {
+        int layer;
+        std::int64_t n_tokens;
+        std::int64_t n_targets;
+        double scale;  ///< of the gradients
+        const LayerForward& forward;
+        const LayerGradients& gradients;
+    };
+    /// A block's forward pass that is kept for its backward pass.
+    struct KeptLayer {
+        GraphWorkspace graph;
+        LayerForward forward{};
+    };
     struct Prediction {
         ggml_tensor* hidden;         ///< {n_embd, n}: what the output matrix reads; held only when asked for
         ggml_tensor* probabilities;  ///< {n_vocab, n}
     };
 
     void require_usable(const Example& example) const;
-    std::int64_t window_of(const LayerWeights& layer) const;
-    void embed(const Example& example);
-    double forward_loss(const Example& example, const Gates* gates);
-    void forward_layer(int layer, const Gates* gates, const ActivationObserver& observer);
-    double loss_and_gradient(const Example& example, bool want_gradient, const ActivationObserver& observer);
-    Prediction predict(std::int64_t first, std::int64_t n, bool keep_hidden);
-    TensorId output_matrix() const;
+    std::vector<Passage> begin(std::span<const Visit> visits);
+    void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers);
+    std::size_t last_slot(const Passage& passage) const;
+    std::int64_t window_of(const LayerWeights& layer, std::int64_t n_tokens) const;
+    void embed(const Passage& passage);
+    void forward_layer(const Passage& passage, int layer, const Gates* gates, const ActivationObserver& observer);
+    int backward_cost() const { return kept_.empty() ? 2 : 1; }  ///< of a block, in forward passes
+    /// Of an example, with what the output takes.
+    double sweep_cost() const { return architecture().n_layer() * (1 + backward_cost()) + 1; }
+    void compute_loss(Passage& passage, bool want_gradient, const ActivationObserver& observer);
+    Prediction predict(std::span<const float> last, std::int64_t first, std::int64_t n, bool keep_hidden);
     double subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
                             ggml_tensor* probabilities) const;
-    void backward_output(std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient);
-    template <typename Rows>
-    auto rows_of(Rows& values, std::int64_t first, std::int64_t n) const;
-    std::vector<double> backward_layer(int layer, const CurvatureObserver* observer, const LoraTraining* training);
-    void add_lora_gradients(int layer, const LayerGradients& gradients, const LoraTraining& training) const;
-    std::vector<double> gate_slopes(const LayerWeights& weights, const LayerForward& forward,
-                                    const LayerGradients& gradients) const;
+    void backward_output(std::span<const float> last, std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient,
+                         std::vector<float>& result);
+    template <typename Value>
+    std::span<Value> rows_of(std::span<Value> values, std::int64_t first, std::int64_t n) const {
+        const auto width = static_cast<std::size_t>(architecture().n_embd);
+        return values.subspan(static_cast<std::size_t>(first) * width, static_cast<std::size_t>(n) * width);
+    }
+    void backward(Passage& passage, int layer, const SweepObservers& observers, const LoraTraining* training);
+    std::vector<double> backward_layer(const Passage& passage, Signal& signal, int layer,
+                                       const CurvatureObserver* observer, const LoraTraining* training);
+    void add_lora_gradients(const LayerRun& run, const LoraTraining& training) const;
+    std::vector<double> gate_slopes(const LayerRun& run) const;
+
+    void draw_gradient(Passage& passage, const CurvatureObserver& observer);
     void draw_labels(Example& drawn, std::int64_t first, std::uint64_t seed, std::span<float> probabilities) const;
     std::vector<double> add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
                                              std::vector<double>& rows, std::vector<double>& columns) const;
-    void show_layer_curvature(int layer, const LayerForward& forward, const LayerGradients& gradients,
-                              const CurvatureObserver& observer);
-    void show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
-                               const CurvatureObserver& observer);
-    void show_channel_slopes(int layer, const LayerForward& forward, const LayerGradients& gradients,
-                             const CurvatureObserver& observer) const;
-    void show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
-                     std::initializer_list<const ggml_tensor*> gradients, const CurvatureObserver& observer) const;
-    void show_lookup_curvature(const Example& example, const CurvatureObserver& observer);
-    void rescale_gradient();
+    void show_layer_curvature(const LayerRun& run, const CurvatureObserver& observer);
+    void show_weight_curvature(const LayerRun& run, TensorRole role, std::span<const float> inputs,
+                               const ggml_tensor* gradient, const CurvatureObserver& observer);
+    void show_readers(const LayerRun& run, const ggml_tensor* inputs,
+                      std::initializer_list<std::pair<TensorRole, const ggml_tensor*>> readers,
+                      const CurvatureObserver& observer);
+    void show_channel_slopes(const LayerRun& run, const CurvatureObserver& observer) const;
+    void show_lookup_curvature(const Passage& passage, const CurvatureObserver& observer) const;
 
     Backend backend_;
     Offload offload_;
+    ScoringMemory memory_;
     Weights weights_;
     GraphWorkspace graph_;
     GraphWorkspace back_graph_;
-    std::int64_t n_tokens_ = 0;
-    std::vector<std::vector<float>>
-        inputs_;                   ///< [layer + 1][tokens · n_embd]: what enters each block, and the last norm
-    std::vector<float> gradient_;  ///< [tokens · n_embd]: ∂L/∂(what enters the block above) ÷ gradient_scale_
-    double gradient_scale_ = 1;
+    std::vector<KeptLayer> kept_;  ///< empty: forward passes are computed again
+    Stash stash_;
     const LoraAdapter* adapter_ = nullptr;
-    LoraDropout dropout_{};  ///< of the last run(), so that curvature() goes through the same network
 };
 
 }  // namespace plasticity

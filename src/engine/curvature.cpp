@@ -13,15 +13,7 @@
 namespace plasticity {
 namespace {
 
-/// Entries of a weight gradient that exist at once, as F32.
-constexpr std::int64_t kGradientEntries = std::int64_t{1} << 24;
 constexpr std::size_t kMaxCurvatureNodes = 16;
-
-std::vector<float> values_of(const ggml_tensor* tensor) {
-    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(tensor)));
-    fetch<float>(tensor, values);
-    return values;
-}
 
 /// Row and column sums of squares that are added entry by entry.
 struct Sums {
@@ -42,6 +34,13 @@ struct Sums {
     std::vector<double> columns;
 };
 
+/// Σ over rows of squares, by token. @param gradient  {rows, tokens}
+void add_energies(const ggml_tensor* gradient, std::span<double> energies) {
+    const std::vector<float> values = values_of(gradient);
+    const std::size_t width = values.size() / energies.size();
+    for (std::size_t at = 0; at < values.size(); ++at) energies[at / width] += double{values[at]} * double{values[at]};
+}
+
 }  // namespace
 
 std::int32_t draw_label(std::span<const float> probabilities, double uniform) {
@@ -58,33 +57,34 @@ std::int32_t draw_label(std::span<const float> probabilities, double uniform) {
     return last;
 }
 
-void Backpropagation::curvature(const Example& example, std::uint64_t seed, const CurvatureObserver& observer) {
-    require_usable(example);
-    Example drawn = example;
+/// The gradient of labels drawn from the model's own distribution, at what enters the last norm.
+void Backpropagation::draw_gradient(Passage& passage, const CurvatureObserver& observer) {
+    Example drawn = passage.example();
     Sums output(architecture().n_vocab, architecture().n_embd);
-    gradient_.assign(inputs_.back().size(), 0.0f);
-    for (std::int64_t first = 0; first + 1 < n_tokens_; first += kLossRows) {
+    const std::vector<float> last = stash_.get(last_slot(passage));
+    std::vector<float> gradient(last.size());
+    const std::int64_t n_predictions = passage.n_tokens() - 1;
+    for (std::int64_t first = 0; first < n_predictions; first += kLossRows) {
         throw_if_interrupted();
-        const std::int64_t n = std::min(kLossRows, n_tokens_ - 1 - first);
-        const Prediction prediction = predict(first, n, true);
+        const std::int64_t n = std::min(kLossRows, n_predictions - first);
+        const Prediction prediction = predict(last, first, n, true);
         std::vector<float> probabilities = values_of(prediction.probabilities);
-        draw_labels(drawn, first, seed, probabilities);
+        draw_labels(drawn, first, *passage.visit.curvature_seed, probabilities);
         const std::vector<float> hidden = values_of(prediction.hidden);
         const std::vector<double> energies = add_output_curvature(hidden, probabilities, output.rows, output.columns);
         if (observer.inputs)
-            observer.inputs({.matrices = std::array{output_matrix()},
+            observer.inputs({.matrices = std::array{weights_.output_id()},
                              .rows = hidden,
                              .channels = architecture().n_embd,
                              .energies = energies});
         subtract_targets(drawn, first, n, prediction.probabilities);
-        backward_output(first, n, prediction.probabilities);
+        backward_output(last, first, n, prediction.probabilities, gradient);
     }
-    observer.matrix({.matrix = output_matrix(), .rows = output.rows, .columns = output.columns});
-    gradient_scale_ = 1;
-    for (int layer = architecture().n_layer() - 1; layer >= 0; --layer)
-        observer.gates(
-            {.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = backward_layer(layer, &observer, nullptr)});
-    show_lookup_curvature(example, observer);
+    observer.matrix({.matrix = weights_.output_id(),
+                     .rows = output.rows,
+                     .columns = output.columns,
+                     .n_targets = drawn.n_targets()});
+    stash_.put(passage.drawn.slot, std::move(gradient));
 }
 
 /// Replaces the targets among tokens [first + 1, …] by draws, and sets the probabilities of positions without to zero.
@@ -128,9 +128,9 @@ std::vector<double> Backpropagation::add_output_curvature(std::span<const float>
 }
 
 /// ∂L/∂W = Σ over tokens of (∂L/∂output) · inputᵀ, some rows at a time.
-void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const float> inputs, const ggml_tensor* gradient,
-                                            const CurvatureObserver& observer) {
-    const std::int64_t n_rows = gradient->ne[0], n_cols = std::ssize(inputs) / n_tokens_;
+void Backpropagation::show_weight_curvature(const LayerRun& run, TensorRole role, std::span<const float> inputs,
+                                            const ggml_tensor* gradient, const CurvatureObserver& observer) {
+    const std::int64_t n_rows = gradient->ne[0], n_cols = std::ssize(inputs) / run.n_tokens;
     const std::vector<float> gradients = values_of(gradient);
     const std::int64_t step = std::max<std::int64_t>(1, kGradientEntries / n_cols);
     Sums sums(n_rows, n_cols);
@@ -139,10 +139,10 @@ void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const flo
         const std::int64_t n = std::min(step, n_rows - first);
         back_graph_.begin(kMaxCurvatureNodes);
         ggml_context* context = back_graph_.context();
-        ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, n_cols, n_tokens_);
-        ggml_tensor* g = back_graph_.input(GGML_TYPE_F32, n_rows, n_tokens_);
+        ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, n_cols, run.n_tokens);
+        ggml_tensor* g = back_graph_.input(GGML_TYPE_F32, n_rows, run.n_tokens);
         ggml_tensor* some =
-            ggml_view_2d(context, g, n, n_tokens_, g->nb[1], static_cast<std::size_t>(first) * g->nb[0]);
+            ggml_view_2d(context, g, n, run.n_tokens, g->nb[1], static_cast<std::size_t>(first) * g->nb[0]);
         ggml_tensor* product = back_graph_.keep(
             ggml_mul_mat(context, contiguous_transpose(context, x), contiguous_transpose(context, some)));
         back_graph_.prefer_device(product);
@@ -150,84 +150,75 @@ void Backpropagation::show_weight_curvature(TensorId matrix, std::span<const flo
         fill<float>(x, inputs);
         fill<float>(g, gradients);
         back_graph_.run();
-        sums.add_squares(static_cast<std::size_t>(first), values_of(product), gradient_scale_ * gradient_scale_);
+        sums.add_squares(static_cast<std::size_t>(first), values_of(product), run.scale * run.scale);
     }
-    observer.matrix({.matrix = matrix, .rows = sums.rows, .columns = sums.columns});
+    observer.matrix(
+        {.matrix = {role, run.layer}, .rows = sums.rows, .columns = sums.columns, .n_targets = run.n_targets});
 }
 
-void Backpropagation::show_layer_curvature(int layer, const LayerForward& forward, const LayerGradients& gradients,
-                                           const CurvatureObserver& observer) {
+/// All matrices that read the same rows. @param gradients  of what each writes, {rows, tokens}
+void Backpropagation::show_readers(const LayerRun& run, const ggml_tensor* inputs,
+                                   std::initializer_list<std::pair<TensorRole, const ggml_tensor*>> readers,
+                                   const CurvatureObserver& observer) {
+    const std::vector<float> rows = values_of(inputs);
+    std::vector<TensorId> matrices;
+    std::vector<double> energies(static_cast<std::size_t>(run.n_tokens), 0.0);
+    for (const auto& [role, gradient] : readers) {
+        show_weight_curvature(run, role, rows, gradient, observer);
+        matrices.push_back({role, run.layer});
+        if (observer.inputs) add_energies(gradient, energies);
+    }
+    if (!observer.inputs) return;
+    for (double& energy : energies) energy *= run.scale * run.scale;
+    observer.inputs({.matrices = matrices, .rows = rows, .channels = inputs->ne[0], .energies = energies});
+}
+
+void Backpropagation::show_layer_curvature(const LayerRun& run, const CurvatureObserver& observer) {
     using R = TensorRole;
-    const auto show = [&](R role, std::span<const float> inputs, const ggml_tensor* gradient) {
-        show_weight_curvature({role, layer}, inputs, gradient, observer);
-    };
-    const std::vector<float> down_inputs = values_of(forward.feed_forward.activated);
-    show(R::kDown, down_inputs, gradients.down);
-    show_inputs(std::array{TensorId{R::kDown, layer}}, down_inputs, {gradients.down}, observer);
-    show_channel_slopes(layer, forward, gradients, observer);
-    const std::vector<float> feed_forward_inputs = values_of(forward.feed_forward.normed);
-    show(R::kGate, feed_forward_inputs, gradients.gate);
-    show(R::kUp, feed_forward_inputs, gradients.up);
-    show_inputs(std::array{TensorId{R::kGate, layer}, TensorId{R::kUp, layer}}, feed_forward_inputs,
-                {gradients.gate, gradients.up}, observer);
+    const LayerForward& forward = run.forward;
+    const LayerGradients& gradients = run.gradients;
+    show_readers(run, forward.feed_forward.activated, {{R::kDown, gradients.down}}, observer);
+    show_channel_slopes(run, observer);
+    show_readers(run, forward.feed_forward.normed, {{R::kGate, gradients.gate}, {R::kUp, gradients.up}}, observer);
     if (gradients.heads == nullptr) return;
-    const std::vector<float> heads = values_of(forward.heads);
-    show(R::kAttentionOutput, heads, gradients.attention_output);
-    show_inputs(std::array{TensorId{R::kAttentionOutput, layer}}, heads, {gradients.attention_output}, observer);
-    const std::vector<float> attention_inputs = values_of(forward.projections.normed);
-    show(R::kQuery, attention_inputs, gradients.query);
-    show(R::kKey, attention_inputs, gradients.key);
-    show(R::kValue, attention_inputs, gradients.value);
-    show_inputs(std::array{TensorId{R::kQuery, layer}, TensorId{R::kKey, layer}, TensorId{R::kValue, layer}},
-                attention_inputs, {gradients.query, gradients.key, gradients.value}, observer);
+    show_readers(run, forward.heads, {{R::kAttentionOutput, gradients.attention_output}}, observer);
+    show_readers(run, forward.projections.normed,
+                 {{R::kQuery, gradients.query}, {R::kKey, gradients.key}, {R::kValue, gradients.value}}, observer);
 }
 
 /// ∂L/∂gate of a channel = Σ over tokens of (∂L/∂up) · up: what down reads is linear in both the gate and up.
-void Backpropagation::show_channel_slopes(int layer, const LayerForward& forward, const LayerGradients& gradients,
-                                          const CurvatureObserver& observer) const {
-    const std::vector<float> ups = values_of(forward.feed_forward.up), gradient = values_of(gradients.up);
-    std::vector<double> slopes(ups.size() / static_cast<std::size_t>(n_tokens_), 0.0);
+void Backpropagation::show_channel_slopes(const LayerRun& run, const CurvatureObserver& observer) const {
+    const std::vector<float> ups = values_of(run.forward.feed_forward.up), gradient = values_of(run.gradients.up);
+    std::vector<double> slopes(ups.size() / static_cast<std::size_t>(run.n_tokens), 0.0);
     for (std::size_t at = 0; at < ups.size(); ++at)
         slopes[at % slopes.size()] += double{ups[at]} * double{gradient[at]};
-    for (double& slope : slopes) slope *= gradient_scale_;
-    observer.gates({.matrix = {TensorRole::kDown, layer}, .slopes = slopes});
-}
-
-/// @param gradients  of what the matrices write, {rows, tokens}
-void Backpropagation::show_inputs(std::span<const TensorId> matrices, std::span<const float> rows,
-                                  std::initializer_list<const ggml_tensor*> gradients,
-                                  const CurvatureObserver& observer) const {
-    if (!observer.inputs) return;
-    std::vector<double> energies(static_cast<std::size_t>(n_tokens_), 0.0);
-    for (const ggml_tensor* gradient : gradients) {
-        const std::vector<float> values = values_of(gradient);
-        const std::size_t width = values.size() / energies.size();
-        for (std::size_t at = 0; at < values.size(); ++at)
-            energies[at / width] += double{values[at]} * double{values[at]};
-    }
-    for (double& energy : energies) energy *= gradient_scale_ * gradient_scale_;
-    observer.inputs(
-        {.matrices = matrices, .rows = rows, .channels = std::ssize(rows) / n_tokens_, .energies = energies});
+    for (double& slope : slopes) slope *= run.scale;
+    observer.gates({.matrix = {TensorRole::kDown, run.layer}, .slopes = slopes});
 }
 
 /// A token's row takes the gradients of all its positions together.
-void Backpropagation::show_lookup_curvature(const Example& example, const CurvatureObserver& observer) {
+void Backpropagation::show_lookup_curvature(const Passage& passage, const CurvatureObserver& observer) const {
     const auto width = static_cast<std::size_t>(architecture().n_embd);
-    std::vector<std::size_t> order(example.tokens.size());
+    const std::vector<std::int32_t>& tokens = passage.example().tokens;
+    const std::vector<float> gradient = stash_.get(passage.drawn.slot);
+    std::vector<std::size_t> order(tokens.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::ranges::stable_sort(order, {}, [&](std::size_t at) { return example.tokens[at]; });
-    const double scale = gradient_scale_ * double{architecture().multipliers.embedding};
+    std::ranges::stable_sort(order, {}, [&](std::size_t at) { return tokens[at]; });
+    const double scale = passage.drawn.scale * double{architecture().multipliers.embedding};
     Sums sums(architecture().n_vocab, architecture().n_embd);
     std::vector<float> row(width);
     for (std::size_t begin = 0, end = 0; begin < order.size(); begin = end) {
-        const std::int32_t token = example.tokens[order[begin]];
+        const std::int32_t token = tokens[order[begin]];
         std::ranges::fill(row, 0.0f);
-        for (; end < order.size() && example.tokens[order[end]] == token; ++end)
-            for (std::size_t col = 0; col < width; ++col) row[col] += gradient_[order[end] * width + col];
+        for (; end < order.size() && tokens[order[end]] == token; ++end)
+            for (std::size_t col = 0; col < width; ++col) row[col] += gradient[order[end] * width + col];
         sums.add_squares(static_cast<std::size_t>(token), row, scale * scale);
     }
-    observer.matrix(
-        {.matrix = {TensorRole::kTokenEmbedding}, .is_lookup = true, .rows = sums.rows, .columns = sums.columns});
+    observer.matrix({.matrix = {TensorRole::kTokenEmbedding},
+                     .is_lookup = true,
+                     .rows = sums.rows,
+                     .columns = sums.columns,
+                     .n_targets = passage.example().n_targets()});
 }
 
 }  // namespace plasticity

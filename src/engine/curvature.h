@@ -19,6 +19,7 @@ struct MatrixCurvature {
     bool is_lookup = false;           ///< the embedding as it is read; a tied one is also an output matrix
     std::span<const double> rows;     ///< [rows] Σ_c (∂L/∂W_rc)²
     std::span<const double> columns;  ///< [cols] Σ_r (∂L/∂W_rc)²
+    std::int64_t n_targets = 0;       ///< that labels were drawn for
 };
 
 /// ∂L/∂gate of what a matrix reads, for the same labels: of a layer's heads, or of the channels of its feed-forward

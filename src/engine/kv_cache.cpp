@@ -16,11 +16,9 @@ std::int64_t round_up(std::int64_t n, std::int64_t stride) {
 }  // namespace
 
 void KvCache::declare(const KvCacheOptions& options) {
-    for (ggml_context_ptr& context : contexts_)
-        context.reset(ggml_init({(2 * layers_.size() + 1) * ggml_tensor_overhead(), nullptr, true}));
+    tensors_ = PlacedTensors(2 * layers_.size() + 1);
     for (std::size_t index = 0; index < layers_.size(); ++index) {
-        ggml_context* context =
-            contexts_[static_cast<std::size_t>(options.offload.layer(static_cast<int>(index)))].get();
+        ggml_context* context = tensors_.context(options.offload.layer(static_cast<int>(index)));
         const bool attends = layers_[index].n_head_kv > 0;
         const std::int64_t width = head_dim_ * layers_[index].n_head_kv, n_cells = round_up(capacity_, stride_);
         keys_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells) : nullptr);
@@ -46,20 +44,8 @@ KvCache::KvCache(const Architecture& architecture, const Backend& backend, const
                     fmt::format("KV cache: heads of {} do not divide into {}'s blocks of {}; use f16", head_dim_,
                                 ggml_type_name(options.type), ggml_blck_size(options.type)));
     declare(options);
-    for (const Place place : {Place::kCpu, Place::kDevice}) {
-        ggml_context* context = contexts_[static_cast<std::size_t>(place)].get();
-        if (ggml_get_first_tensor(context) == nullptr) continue;
-        ggml_backend_buffer_ptr& buffer = buffers_[static_cast<std::size_t>(place)];
-        buffer = backend.allocate(context, place);
-        ggml_backend_buffer_clear(buffer.get(), 0);
-    }
-}
-
-std::size_t KvCache::bytes() const {
-    std::size_t bytes = 0;
-    for (const ggml_backend_buffer_ptr& buffer : buffers_)
-        if (buffer) bytes += ggml_backend_buffer_get_size(buffer.get());
-    return bytes;
+    tensors_.allocate(backend);
+    tensors_.clear();
 }
 
 std::uint64_t KvCache::layer_bytes(const Architecture& architecture, const LayerGeometry& layer,

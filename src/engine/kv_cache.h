@@ -1,10 +1,10 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "engine/backend.h"
+#include "engine/placed_tensors.h"
 #include "model/architecture.h"
 
 namespace plasticity {
@@ -31,7 +31,7 @@ public:
     std::int32_t capacity() const { return capacity_; }
     std::int32_t used() const { return used_; }
     void advance(std::int32_t n_tokens) { used_ += n_tokens; }
-    std::size_t bytes() const;
+    std::size_t bytes() const { return tensors_.bytes(); }
     /// Of one layer's keys and values.
     static std::uint64_t layer_bytes(const Architecture& architecture, const LayerGeometry& layer,
                                      const KvCacheOptions& options);
@@ -54,9 +54,8 @@ private:
     std::int32_t used_ = 0;
     std::int64_t head_dim_;
     std::vector<LayerGeometry> layers_;
-    std::int64_t stride_ = 1;                   ///< of cells()
-    std::array<ggml_context_ptr, 2> contexts_;  ///< [Place]
-    std::array<ggml_backend_buffer_ptr, 2> buffers_;
+    std::int64_t stride_ = 1;  ///< of cells()
+    PlacedTensors tensors_;
     std::vector<ggml_tensor*> keys_, values_;  ///< nullptr where a layer has no attention
 };
 

@@ -81,6 +81,30 @@ FeedForwardGradients feed_forward_back(ProjectionBack& back, const LayerWeights&
     return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
 
+/// Visits what a block's backward pass reads of its forward pass; `visit` may replace it.
+template <typename Visit>
+void for_each_read(const LayerWeights& layer, LayerForward& forward, const Visit& visit) {
+    if (forward.heads != nullptr) {
+        Projections& p = forward.projections;
+        for (ggml_tensor** read :
+             {&p.normed, &p.query, &p.key, &p.value, &forward.probabilities, &forward.heads, &forward.attended})
+            visit(*read);
+        if (layer.query_norm != nullptr) visit(p.raw_query);
+        if (layer.key_norm != nullptr) visit(p.raw_key);
+        if (layer.attention_post_norm != nullptr) visit(forward.projected);
+    }
+    FeedForward& f = forward.feed_forward;
+    for (ggml_tensor** read : {&f.normed, &f.gate, &f.up, &f.activated}) visit(*read);
+    if (layer.feed_forward_post_norm != nullptr) visit(f.projected);
+}
+
+/// The same memory as a leaf: as a node it would be computed again.
+ggml_tensor* leaf_of(ggml_context* context, const ggml_tensor* held) {
+    ggml_tensor* leaf = ggml_new_tensor(context, held->type, GGML_MAX_DIMS, held->ne);
+    ggml_backend_tensor_alloc(held->buffer, leaf, held->data);
+    return leaf;
+}
+
 struct AttentionGradients {
     ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens}, before norm and RoPE
 };
@@ -146,6 +170,31 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
     }
     f.feed_forward = build_feed_forward(scope, layer, f.attended);
     return f;
+}
+
+void keep_for_backward(GraphWorkspace& graph, const LayerWeights& layer, LayerForward& forward) {
+    for_each_read(layer, forward, [&](ggml_tensor* read) { graph.keep(read); });
+}
+
+LayerForward kept_forward(ggml_context* context, const LayerWeights& layer, const LayerForward& forward,
+                          ggml_tensor* x) {
+    LayerForward kept = forward;
+    kept.input = x;
+    for_each_read(layer, kept, [&](ggml_tensor*& read) { read = leaf_of(context, read); });
+    if (kept.heads == nullptr) {
+        kept.attended = x;
+        return kept;
+    }
+    kept.keys = swap_heads_and_tokens(context, kept.projections.key);
+    kept.values = swap_heads_and_tokens(context, kept.projections.value);
+    return kept;
+}
+
+std::uint64_t kept_forward_bytes(const Architecture& architecture, const LayerGeometry& layer, std::int64_t n_tokens) {
+    const std::int64_t heads = std::int64_t{architecture.head_dim} * (3 * layer.n_head + 3 * layer.n_head_kv);
+    const std::int64_t per_token =
+        layer.n_head * n_tokens + heads + 3 * std::int64_t{layer.n_ff} + 5 * std::int64_t{architecture.n_embd};
+    return sizeof(float) * static_cast<std::uint64_t>(per_token * n_tokens);
 }
 
 LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer,

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+
+#include "engine/backend.h"
 #include "engine/decoder_graph.h"
 
 namespace plasticity {
@@ -21,6 +24,14 @@ struct LayerForward {
 /// @param gates  F32 {1, n_head}: a factor on every head's output; nullptr: all 1
 LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
                                  ggml_tensor* gates);
+
+/// Keeps what build_layer_backward reads, so that the pass need not be computed again.
+void keep_for_backward(GraphWorkspace& graph, const LayerWeights& layer, LayerForward& forward);
+/// A pass that has run and was kept, as leaves of another graph. @param x  {n_embd, tokens}: its input, of that graph
+LayerForward kept_forward(ggml_context* context, const LayerWeights& layer, const LayerForward& forward,
+                          ggml_tensor* x);
+/// Bytes that keeping takes, at most.
+std::uint64_t kept_forward_bytes(const Architecture& architecture, const LayerGeometry& layer, std::int64_t n_tokens);
 
 /// Gradients of a scalar loss with respect to what a block holds. Those named after a matrix are of what it writes,
 /// {rows, tokens}; the attention's are nullptr in a block without.

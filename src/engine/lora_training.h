@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/lora_graph.h"
+#include "artifact/lora_adapter.h"
 
 namespace plasticity {
 
@@ -13,11 +13,10 @@ struct LoraGradient {
     std::vector<float> b;
 };
 
-/// How one example takes part in training the adapter.
+/// How examples take part in training the adapter.
 struct LoraTraining {
     std::span<LoraGradient> gradients;  ///< [matrix of the adapter]: weight · gradient is added
-    double weight = 1;                  ///< of the example in its step
-    LoraDropout dropout{};
+    double weight = 1;                  ///< of an example in its step
 };
 
 /// Zeros for every matrix of the adapter.

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -9,6 +9,7 @@
 #include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/offload.h"
+#include "engine/placed_tensors.h"
 #include "model/model.h"
 
 namespace plasticity {
@@ -56,20 +57,42 @@ struct PassWeights {
 struct WeightOptions {
     WeightPrecision precision = WeightPrecision::kStored;
     bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
+    bool streamed = false;         ///< parts that no device holds are in memory only while Weights is told to hold them
     Offload offload = {};  ///< what the backend's device holds; a matrix that it cannot multiply by stays behind
 };
+
+/// Matrices as they are multiplied by forward, or with their transposes.
+enum class MatrixOrders { kForward, kBoth };
+
+/// The type and row length that a weight is held with: rows of stored blocks keep their padding.
+ggml_type held_type(const ModelTensor& tensor, WeightPrecision precision);
+std::int64_t held_row_length(const ModelTensor& tensor, ggml_type type);
 
 /// Bytes of the weights of every part of a model, as these options hold them; `working` is left to the caller.
 /// @throws Error (kUsage for a model that this engine does not run)
 OffloadSizes weight_sizes(const Model& model, const WeightOptions& options);
 
+class WeightLoader;
+
 /// A model's weights in the memory of a backend. What was loaded never changes, but other matrices can stand in for it.
 class Weights {
 public:
+    /// @param model    must outlive streamed weights
+    /// @param backend  must outlive streamed weights
     /// @throws Error (kMissing, kMalformed, kIo; kUsage for a model that this engine does not run), Interrupted
     Weights(const Model& model, const Backend& backend, const WeightOptions& options, Progress& progress);
+    ~Weights();
+    Weights(const Weights&) = delete;
+    Weights& operator=(const Weights&) = delete;
+
+    /// Of streamed weights: brings a part into memory, if it is not there, in the place of the one before. Otherwise
+    /// nothing happens. @throws Error (kMalformed, kIo), Interrupted
+    void hold_embedding();
+    void hold_layer(int index, MatrixOrders orders);
+    void hold_output(MatrixOrders orders);
 
     const Architecture& architecture() const { return architecture_; }
+    TensorId output_id() const;  ///< the matrix that gives logits: a tied embedding, where there is no other
     const LayerWeights& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
     PassWeights pass() const { return {architecture_, layers_, token_embedding_, output_norm_, rope_factors_}; }
     const TransposedLayer& transposed(int index) const { return transposed_[static_cast<std::size_t>(index)]; }
@@ -85,17 +108,18 @@ public:
     ggml_tensor* loaded_output() const { return loaded_output_; }
     ggml_tensor* output_transposed() const { return output_transposed_; }
     ggml_tensor* rope_factors() const { return rope_factors_; }  ///< nullptr: none
-    std::size_t bytes() const { return bytes_in(Place::kCpu) + bytes_in(Place::kDevice); }
-    std::size_t bytes_in(Place place) const;
+    /// Of what stays in memory.
+    std::size_t bytes() const { return tensors_.bytes(); }
+    std::size_t bytes_in(Place place) const { return tensors_.bytes_in(place); }
 
 private:
     friend class WeightLoader;
     ggml_tensor** slot_of(const TensorId& id);
-    ggml_tensor* loaded(const char* name) const;
+    ggml_tensor** transposed_slot_of(const TensorId& id);
 
     Architecture architecture_;
-    std::array<ggml_context_ptr, 2> contexts_;  ///< [Place]
-    std::array<ggml_backend_buffer_ptr, 2> buffers_;
+    PlacedTensors tensors_;
+    std::unique_ptr<WeightLoader> stream_;  ///< nullptr: all weights stay
     std::vector<LayerWeights> layers_;
     std::vector<TransposedLayer> transposed_;
     ggml_tensor* token_embedding_ = nullptr;

@@ -70,12 +70,12 @@ void add_activations(Statistics& statistics, std::span<const TensorId> matrices,
     }
 }
 
-void add_curvature(Statistics& statistics, const MatrixCurvature& curvature, std::int64_t n_targets) {
+void add_curvature(Statistics& statistics, const MatrixCurvature& curvature) {
     const std::string name = gguf_name(curvature.matrix);
     CurvatureStatistics& entry = statistics.curvature[curvature.is_lookup ? lookup_key(name) : name];
     add(entry.rows, curvature.rows);
     add(entry.columns, curvature.columns);
-    entry.count += n_targets;
+    entry.count += curvature.n_targets;
 }
 
 void add_curvature(Statistics& statistics, const GateSlopes& gates) {

@@ -22,8 +22,8 @@ void add_example(GateGradients& gradients, const Example& example, const Example
 void add_activations(Statistics& statistics, std::span<const TensorId> matrices, std::span<const float> rows,
                      std::int64_t channels);
 
-/// Adds what labels drawn for `n_targets` targets said of a matrix.
-void add_curvature(Statistics& statistics, const MatrixCurvature& curvature, std::int64_t n_targets);
+/// Adds what drawn labels said of a matrix.
+void add_curvature(Statistics& statistics, const MatrixCurvature& curvature);
 void add_curvature(Statistics& statistics, const GateSlopes& gates);
 
 }  // namespace plasticity

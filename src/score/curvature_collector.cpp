@@ -15,18 +15,23 @@ std::uint64_t example_seed(std::uint64_t seed, const Example& example) {
 
 }  // namespace
 
-void CurvatureCollector::collect(const Example& example, std::int64_t index) const {
-    if (choice_.every == 0 || index % choice_.every != 0) return;
-    const std::int64_t n_targets = example.n_targets();
+std::optional<std::uint64_t> CurvatureCollector::seed_for(const Example& example, std::size_t index) const {
+    if (choice_.every == 0 || index % static_cast<std::size_t>(choice_.every) != 0) return std::nullopt;
+    return example_seed(choice_.seed, example);
+}
+
+CurvatureObserver CurvatureCollector::observer() const {
     CurvatureObserver observer{
-        .matrix = [&](const MatrixCurvature& seen) { add_curvature(statistics_, seen, n_targets); },
-        .gates = [&](const GateSlopes& seen) { add_curvature(statistics_, seen); },
+        .matrix = [this](const MatrixCurvature& seen) { add_curvature(statistics_, seen); },
+        .gates = [this](const GateSlopes& seen) { add_curvature(statistics_, seen); },
+        .inputs = {},
     };
-    if (gram_ != nullptr) {
-        observer.inputs = [this](const WeighedInputs& seen) { gram_->add(seen); };
-        gram_->add_tokens(std::ssize(example.tokens));
-    }
-    engine_.curvature(example, example_seed(choice_.seed, example), observer);
+    if (gram_ != nullptr) observer.inputs = [this](const WeighedInputs& seen) { gram_->add(seen); };
+    return observer;
+}
+
+void CurvatureCollector::count(const Example& example) const {
+    if (gram_ != nullptr) gram_->add_tokens(std::ssize(example.tokens));
 }
 
 }  // namespace plasticity

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "artifact/statistics.h"
 #include "engine/backpropagation.h"
@@ -13,21 +14,22 @@ struct CurvatureChoice {
     std::uint64_t seed = 0;
 };
 
-/// Backpropagates some of the examples once more, from labels drawn from the model itself, into the statistics.
+/// Has some of the examples backpropagated once more, from labels drawn from the model itself, into the statistics.
 /// What is drawn for an example depends on the seed and its tokens alone, not on what was scored before.
 class CurvatureCollector {
 public:
     /// @param gram  takes the weighed inputs of the same examples; nullptr: nobody does
-    CurvatureCollector(Backpropagation& engine, Statistics& statistics, const CurvatureChoice& choice,
-                       GramCollector* gram = nullptr)
-        : engine_(engine), statistics_(statistics), choice_(choice), gram_(gram) {}
+    CurvatureCollector(Statistics& statistics, const CurvatureChoice& choice, GramCollector* gram = nullptr)
+        : statistics_(statistics), choice_(choice), gram_(gram) {}
 
-    /// @param example  the one that the engine has just run
-    /// @param index    its place among all examples of the data
-    void collect(const Example& example, std::int64_t index) const;
+    /// Nothing where the example is not one of those. @param index  its place among all examples of the data
+    std::optional<std::uint64_t> seed_for(const Example& example, std::size_t index) const;
+    /// Takes what is seen of those examples. Must not outlive this.
+    CurvatureObserver observer() const;
+    /// Counts an example that has been seen.
+    void count(const Example& example) const;
 
 private:
-    Backpropagation& engine_;
     Statistics& statistics_;
     CurvatureChoice choice_;
     GramCollector* gram_;

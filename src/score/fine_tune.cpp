@@ -100,20 +100,25 @@ std::size_t FineTune::size_of_batch(std::size_t visit) const {
     return std::min(batch, n_per_epoch_ - first);
 }
 
-ExampleGradients FineTune::run(const Example& example, std::size_t visit, const ActivationObserver& observer) {
-    const double weight = 1.0 / static_cast<double>(size_of_batch(visit));
-    const LoraTraining training{
-        .gradients = gradients_,
-        .weight = weight,
-        .dropout = {.probability = static_cast<float>(options_.dropout), .seed = bits_at(dropout_seed_, visit)}};
-    ExampleGradients result = engine_.run(example, observer, &training);
-    batch_loss_ += weight * result.loss;
-    return result;
+std::size_t FineTune::end_of_batch(std::size_t visit) const {
+    const std::size_t place = visit % n_per_epoch_ % static_cast<std::size_t>(options_.batch);
+    return visit - place + size_of_batch(visit);
+}
+
+LoraDropout FineTune::dropout_of(std::size_t visit) const {
+    return {.probability = static_cast<float>(options_.dropout), .seed = bits_at(dropout_seed_, visit)};
+}
+
+std::vector<ExampleGradients> FineTune::sweep(std::span<const Visit> visits, std::size_t first,
+                                              const SweepObservers& observers) {
+    const LoraTraining training{.gradients = gradients_, .weight = 1.0 / static_cast<double>(size_of_batch(first))};
+    std::vector<ExampleGradients> results = engine_.sweep(visits, observers, &training);
+    for (const ExampleGradients& result : results) batch_loss_ += training.weight * result.loss;
+    return results;
 }
 
 bool FineTune::step_if_due(std::size_t visit) {
-    const std::size_t within = visit % n_per_epoch_, batch = static_cast<std::size_t>(options_.batch);
-    if (within % batch + 1 != size_of_batch(visit)) return false;
+    if (visit + 1 != end_of_batch(visit)) return false;
     optimizer_.step(adapter_, gradients_, learning_rate());
     record_.training_losses.push_back(std::exchange(batch_loss_, 0.0));
     for (LoraGradient& gradient : gradients_) {
@@ -125,7 +130,11 @@ bool FineTune::step_if_due(std::size_t visit) {
 
 double FineTune::measure(const std::vector<const Example*>& held_out) {
     double sum = 0;
-    for (const Example* example : held_out) sum += engine_.loss(*example);
+    const auto n_tokens_at = [&](std::size_t place) { return std::ssize(held_out[place]->tokens); };
+    for (std::size_t first = 0, end = 0; first < held_out.size(); first = end) {
+        end = engine_.end_of_group(first, held_out.size(), n_tokens_at);
+        for (const double loss : engine_.losses(std::span(held_out).subspan(first, end - first))) sum += loss;
+    }
     const double loss = sum / static_cast<double>(held_out.size());
     record_.held_out_losses.push_back({.step = optimizer_.state().n_steps, .loss = loss});
     return loss;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,13 @@ public:
     FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
              std::size_t n_per_epoch);
 
-    /// Gradients of one example, gates and adapter. @param visit  its place in ExampleOrder::visits
-    ExampleGradients run(const Example& example, std::size_t visit, const ActivationObserver& observer);
-    /// Takes the step if that example was the last of its batch. @returns whether it was
+    /// The place in ExampleOrder::visits behind the batch of one that is there.
+    std::size_t end_of_batch(std::size_t visit) const;
+    LoraDropout dropout_of(std::size_t visit) const;
+    /// Gradients of examples of one batch, gates and adapter. @param first  place of the first in ExampleOrder::visits
+    std::vector<ExampleGradients> sweep(std::span<const Visit> visits, std::size_t first,
+                                        const SweepObservers& observers);
+    /// Takes the step if the example was the last of its batch. @returns whether it was
     bool step_if_due(std::size_t visit);
     /// Mean loss of held-out examples, as the adapter is now; noted in the record.
     double measure(const std::vector<const Example*>& held_out);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -32,6 +33,14 @@ std::vector<GramInput> gram_inputs(const Architecture& architecture, Progress& p
     }
     add({architecture.tied_embeddings ? R::kTokenEmbedding : R::kOutput}, architecture.n_embd);
     return inputs;
+}
+
+std::uint64_t gram_memory_bytes(const Architecture& architecture, std::uint64_t buffer_bytes) {
+    std::int64_t largest = 0;
+    for (const GramInput& input : gram_inputs(architecture, *make_progress(ProgressStyle::kQuiet)))
+        largest = std::max(largest, input.packed_length());
+    constexpr std::uint64_t kCopies = 3;  // sums, what is added to them, and what is written
+    return 2 * buffer_bytes + kCopies * sizeof(double) * static_cast<std::uint64_t>(largest);
 }
 
 GramCollector::GramCollector(GramHeader header, const GramCollectorOptions& options)

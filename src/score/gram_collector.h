@@ -24,6 +24,9 @@ inline constexpr std::uint64_t kGramBufferBytes = std::uint64_t{1} << 30;
 /// out.
 std::vector<GramInput> gram_inputs(const Architecture& architecture, Progress& progress);
 
+/// What summing takes of memory, with so many bytes of waiting rows.
+std::uint64_t gram_memory_bytes(const Architecture& architecture, std::uint64_t buffer_bytes);
+
 struct GramCollectorOptions {
     std::filesystem::path target;
     Overwrite overwrite = Overwrite::kRefuse;

@@ -12,6 +12,7 @@
 #include "artifact/peft_folder.h"
 #include "artifact/statistics.h"
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/progress.h"
 #include "core/units.h"
 #include "core/version.h"
@@ -34,6 +35,9 @@
 
 namespace plasticity {
 namespace {
+
+/// Of gate gradients and statistics, in memory and on their way to a file.
+constexpr std::uint64_t kRoomForSums = std::uint64_t{64} << 20;
 
 ScoreProvenance provenance(const Model& model, const ExampleSet& examples, const ScoreOptions& options,
                            WeightPrecision precision) {
@@ -72,8 +76,36 @@ ActivationObserver activation_sums(Statistics& statistics) {
     };
 }
 
-BackpropagationOptions engine_options(const ScoreOptions& options, WeightPrecision precision, const ExampleSet& set) {
-    BackpropagationOptions engine{.precision = precision, .threads = options.threads, .backend = options.backend};
+/// Rows that wait for a Gram matrix; of a limit on memory, only a part.
+std::uint64_t gram_buffer_bytes(const ScoreOptions& options) {
+    return options.memory_bytes == 0 ? kGramBufferBytes : std::min(kGramBufferBytes, options.memory_bytes / 8);
+}
+
+/// What lies in memory beside the engine: all so far, the adapter with gradients and moments, Gram matrices' rows with
+/// the largest of their sums, and the sums of a checkpoint.
+std::uint64_t reserved_memory(const ScoreOptions& options, const Architecture& architecture,
+                              const LoraAdapter* adapter) {
+    std::uint64_t bytes = peak_resident_bytes().value_or(0) + kRoomForSums;
+    constexpr std::uint64_t kCopies = 6;  // values, gradients, two moments, and two of them in a checkpoint
+    if (adapter != nullptr)
+        for (const LoraMatrix& matrix : adapter->matrices)
+            bytes += kCopies * sizeof(float) * (matrix.a.size() + matrix.b.size());
+    if (options.gram) bytes += gram_memory_bytes(architecture, gram_buffer_bytes(options));
+    return bytes;
+}
+
+BackpropagationOptions engine_options(const ScoreOptions& options, const Architecture& architecture,
+                                      WeightPrecision precision, const ExampleSet& set, const LoraAdapter* adapter) {
+    BackpropagationOptions engine{.precision = precision,
+                                  .threads = options.threads,
+                                  .backend = options.backend,
+                                  .memory_limit = {},
+                                  .reserved_memory = reserved_memory(options, architecture, adapter),
+                                  .spill_folder = options.spill_folder};
+    if (options.memory_bytes > 0)
+        engine.memory_limit = options.memory_bytes;
+    else if (const auto free = available_memory_bytes())
+        engine.memory_limit = *free + peak_resident_bytes().value_or(0);
     for (const Example& example : set.examples)
         engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
     return engine;
@@ -127,7 +159,8 @@ std::optional<GramCollector> make_gram_collector(const ScoreOptions& options, co
                       .model_sha256 = model_sha256};
     const GramCollectorOptions how{.target = *options.gram,
                                    .overwrite = options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse,
-                                   .threads = options.threads};
+                                   .threads = options.threads,
+                                   .buffer_bytes = gram_buffer_bytes(options)};
     const std::uint64_t on_disk = GramCollector::disk_bytes(header, n_tokens, how.buffer_bytes);
     progress.note(fmt::format("Gram matrices of {} inputs over {} tokens: {}, {} on disk while they are summed",
                               header.inputs.size(), n_tokens, format_bytes(gram_file_bytes(header)),
@@ -208,7 +241,8 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     const ExampleOrder order = order_of_examples(options, slice, set);
     std::optional<LoraAdapter> adapter = starting_adapter(options, architecture);
 
-    Backpropagation engine(*model, engine_options(options, precision, set), progress);
+    Backpropagation engine(*model, engine_options(options, architecture, precision, set, adapter ? &*adapter : nullptr),
+                           progress);
     if (adapter) engine.use_adapter(&*adapter);
     Results results{
         .gradients = empty_gate_gradients(architecture), .statistics = empty_statistics(options), .training{}};
@@ -222,8 +256,8 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     std::optional<GramCollector> gram =
         make_gram_collector(options, architecture, n_curvature_tokens(set, order, std::max(1, options.curvature_every)),
                             results.gradients.provenance.model_sha256, progress);
-    const CurvatureCollector curvature(
-        engine, results.statistics, {.every = options.curvature_every, .seed = options.seed}, gram ? &*gram : nullptr);
+    const CurvatureCollector curvature(results.statistics, {.every = options.curvature_every, .seed = options.seed},
+                                       gram ? &*gram : nullptr);
     const std::optional<Checkpoint> checkpoint = open_checkpoint(options, engine.backend_label(), results, progress);
     run_pass({.engine = engine,
               .set = set,

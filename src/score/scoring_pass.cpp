@@ -21,7 +21,7 @@ public:
     void run() {
         progress_.begin(pass_.training != nullptr ? "fine-tune" : "score", tokens_ahead(), "tokens");
         if (done_ == 0) measure("before training");
-        while (done_ < pass_.order.visits.size()) visit(done_);
+        while (done_ < pass_.order.visits.size()) score_group();
         progress_.end();
     }
 
@@ -37,24 +37,58 @@ private:
         return n + held_out_tokens_ * (epochs_ahead + (done_ == 0 ? 1 : 0));
     }
 
-    void visit(std::size_t visit) {
+    /// An optimiser's step lies between two groups.
+    std::size_t end_of_group() const {
+        const std::size_t limit =
+            pass_.training != nullptr ? pass_.training->end_of_batch(done_) : pass_.order.visits.size();
+        return pass_.engine.end_of_group(done_, limit,
+                                         [&](std::size_t visit) { return std::ssize(example_at(visit).tokens); });
+    }
+
+    Visit planned(std::size_t visit) const {
         const Example& example = example_at(visit);
         const bool is_observed = visit >= pass_.order.first_observed;
-        const ActivationObserver& observer = is_observed ? pass_.observer : kNobody;
-        add_example(pass_.gradients, example,
-                    pass_.training != nullptr ? pass_.training->run(example, visit, observer)
-                                              : pass_.engine.run(example, observer));
-        if (is_observed) {
-            if (pass_.curvature != nullptr)
-                pass_.curvature->collect(example, static_cast<std::int64_t>(pass_.order.visits[visit]));
-            pass_.statistics.chunk_count += 1;
+        Visit planned{.example = &example, .is_observed = is_observed && pass_.observer};
+        if (pass_.training != nullptr) planned.dropout = pass_.training->dropout_of(visit);
+        if (is_observed && pass_.curvature != nullptr)
+            planned.curvature_seed = pass_.curvature->seed_for(example, pass_.order.visits[visit]);
+        return planned;
+    }
+
+    void score_group() {
+        const std::size_t first = done_, end = end_of_group();
+        std::vector<Visit> visits;
+        std::uint64_t n_tokens = 0, n_shown = 0;
+        for (std::size_t visit = first; visit < end; ++visit) {
+            visits.push_back(planned(visit));
+            n_tokens += example_at(visit).tokens.size();
         }
+        SweepObservers observers{.activations = pass_.observer, .curvature = {}, .progressed = {}};
+        if (pass_.curvature != nullptr) observers.curvature = pass_.curvature->observer();
+        observers.progressed = [&](double share) {  // the last token counts once all is added up
+            const auto n = static_cast<std::uint64_t>(share * static_cast<double>(n_tokens - 1));
+            progress_.advance(n - n_shown, state_text());
+            n_shown = n;
+        };
+        const std::vector<ExampleGradients> results = pass_.training != nullptr
+                                                          ? pass_.training->sweep(visits, first, observers)
+                                                          : pass_.engine.sweep(visits, observers);
+        bool is_between_steps = true;
+        for (std::size_t i = 0; i < visits.size(); ++i) is_between_steps = finish(first + i, visits[i], results[i]);
+        if (is_between_steps) keep_checkpoint();
+        progress_.advance(n_tokens - n_shown, state_text());
+    }
+
+    /// @returns whether no step of an optimiser has begun
+    bool finish(std::size_t visit, const Visit& planned, const ExampleGradients& result) {
+        add_example(pass_.gradients, *planned.example, result);
+        if (visit >= pass_.order.first_observed) pass_.statistics.chunk_count += 1;
+        if (planned.curvature_seed) pass_.curvature->count(*planned.example);
         const bool is_between_steps = pass_.training == nullptr || pass_.training->step_if_due(visit);
         ++done_;
         if (pass_.order.is_end_of_epoch(visit))
             measure(fmt::format("epoch {} of {}", done_ / pass_.order.n_per_epoch, pass_.order.n_epochs()));
-        if (is_between_steps) keep_checkpoint();
-        progress_.advance(example.tokens.size(), state_text());
+        return is_between_steps;
     }
 
     void measure(const std::string& when) {
@@ -98,8 +132,6 @@ private:
             text += fmt::format(", held-out {:.3f}", record.held_out_losses.back().loss);
         return text + fmt::format(", lr {:.2g}", pass_.training->learning_rate());
     }
-
-    static inline const ActivationObserver kNobody{};
 
     const ScoringPass& pass_;
     Progress& progress_;

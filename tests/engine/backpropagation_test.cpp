@@ -2,9 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
 
 #include "core/error.h"
 #include "engine/engine_support.h"
@@ -106,6 +108,85 @@ TEST_P(GateGradients, LossIsWhatTheDecoderSays) {
     double nll = 0;
     for (std::size_t i = 0; i + 1 < example.tokens.size(); ++i) nll -= log_softmax_at(rows[i], example.tokens[i + 1]);
     EXPECT_NEAR(engine.run(example, {}).loss, nll / 39, 1e-3);
+}
+
+/// Everything that a sweep shows of one thing, in the order in which it was shown.
+using Shown = std::map<std::string, std::vector<double>>;
+
+struct SweepRecord {
+    std::vector<ExampleGradients> results;
+    Shown shown;
+};
+
+SweepRecord record_of(Backpropagation& engine, std::span<const Visit> visits, std::size_t group) {
+    SweepRecord record;
+    const auto append = [&](const std::string& key, const auto& values) {
+        record.shown[key].insert(record.shown[key].end(), values.begin(), values.end());
+    };
+    const SweepObservers observers{
+        .activations =
+            [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t) {
+                for (const TensorId& id : matrices) append("rows of " + gguf_name(id), rows);
+            },
+        .curvature = {
+            .matrix =
+                [&](const MatrixCurvature& seen) {
+                    const std::string name = gguf_name(seen.matrix) + (seen.is_lookup ? " looked up" : "");
+                    append("curvature of " + name, seen.rows);
+                    append("curvature of " + name, seen.columns);
+                },
+            .gates = [&](const GateSlopes& seen) { append("slopes of " + gguf_name(seen.matrix), seen.slopes); },
+            .inputs =
+                [&](const WeighedInputs& seen) {
+                    append("energies of " + gguf_name(seen.matrices.front()), seen.energies);
+                }},
+        .progressed = {}};
+    for (std::size_t first = 0; first < visits.size(); first += group) {
+        auto results = engine.sweep(visits.subspan(first, std::min(group, visits.size() - first)), observers);
+        record.results.insert(record.results.end(), results.begin(), results.end());
+    }
+    return record;
+}
+
+/// What it takes to hold all weights: nothing is left for the activations of all blocks. With a byte less, parts of the
+/// weights come and go, and most activations between blocks lie in a file.
+std::uint64_t bytes_for_weights(const Model& model, WeightPrecision precision) {
+    const ScoringMemory all = plan_scoring_memory(model, {}, {.precision = precision, .longest_example = 70});
+    return all.weights + all.working + 70 * all.stash_per_token;
+}
+
+TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
+    const std::vector<Example> examples{example_of(67), example_of(31), example_of(48)};
+    std::vector<Visit> visits;
+    for (const Example& example : examples) visits.push_back({.example = &example, .is_observed = visits.size() != 1});
+    visits[0].curvature_seed = 3;
+    visits[2].curvature_seed = 4;
+    auto keeping = load(2, WeightPrecision::kF16);
+    const SweepRecord expected = record_of(keeping, visits, 1);
+    EXPECT_EQ(expected.results.size(), 3u);
+    const std::vector<const Example*> held_out{&examples[0], &examples[1]};
+    const std::vector<double> expected_losses = keeping.losses(held_out);
+    const auto model = open_model(dir_ / "tiny.gguf");
+    for (const std::uint64_t missing_bytes : {0u, 1u}) {
+        Backpropagation limited(*model,
+                                {.precision = WeightPrecision::kF16,
+                                 .threads = 2,
+                                 .longest_example = 70,
+                                 .memory_limit = bytes_for_weights(*model, WeightPrecision::kF16) - missing_bytes,
+                                 .spill_folder = dir_ / ""},
+                                quiet());
+        for (const std::size_t group : {1u, 2u, 3u}) {
+            const SweepRecord found = record_of(limited, visits, group);
+            ASSERT_EQ(found.results.size(), 3u);
+            for (std::size_t i = 0; i < 3; ++i) {
+                EXPECT_EQ(found.results[i].loss, expected.results[i].loss) << missing_bytes << " " << group;
+                EXPECT_EQ(found.results[i].gates, expected.results[i].gates) << missing_bytes << " " << group;
+            }
+            EXPECT_EQ(found.shown, expected.shown) << missing_bytes << " " << group;
+        }
+        EXPECT_EQ(limited.losses(held_out), expected_losses);
+    }
+    EXPECT_EQ(record_of(keeping, visits, 3).shown, expected.shown);
 }
 
 INSTANTIATE_TEST_SUITE_P(

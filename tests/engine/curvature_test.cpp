@@ -13,10 +13,12 @@
 #include "engine/backpropagation.h"
 #include "engine/engine_support.h"
 #include "engine/evaluate.h"
+#include "engine/sweep_support.h"
 
 namespace plasticity {
 namespace {
 
+using test::observe_curvature;
 using test::quiet;
 using test::scattered_tokens;
 
@@ -110,11 +112,10 @@ TEST_F(Curvature, PredictsTheDivergenceThatNoiseOnAMatrixMakes) {
     constexpr int kLabelDraws = 100, kNoiseDraws = 8;
     std::map<std::string, Sums> sums;
     auto engine = load();
-    engine.run(example(), {});
     for (std::uint64_t seed = 0; seed < kLabelDraws; ++seed)
-        engine.curvature(example(), seed,
-                         {.matrix = [&](const MatrixCurvature& seen) { sums[name_of(seen)].add(seen); },
-                          .gates = [](const GateSlopes&) {}});
+        observe_curvature(engine, example(), seed,
+                          {.matrix = [&](const MatrixCurvature& seen) { sums[name_of(seen)].add(seen); },
+                           .gates = [](const GateSlopes&) {}});
     const auto base = logits(path_);
     for (const auto& [key, sum] : sums) {
         if (key.starts_with("blk.1")) continue;  // nothing that block 0 would not show
@@ -137,16 +138,15 @@ TEST_F(Curvature, PredictsTheDivergenceThatGatesOnChannelsMake) {
     const std::string matrix = "blk.1.ffn_down.weight";
     std::vector<double> squares(48, 0.0);
     auto engine = load();
-    engine.run(example(), {});
     for (std::uint64_t seed = 0; seed < kLabelDraws; ++seed)
-        engine.curvature(example(), seed,
-                         {.matrix = [](const MatrixCurvature&) {},
-                          .gates =
-                              [&](const GateSlopes& seen) {
-                                  if (gguf_name(seen.matrix) != matrix) return;
-                                  for (std::size_t i = 0; i < squares.size(); ++i)
-                                      squares[i] += seen.slopes[i] * seen.slopes[i] / kLabelDraws;
-                              }});
+        observe_curvature(engine, example(), seed,
+                          {.matrix = [](const MatrixCurvature&) {},
+                           .gates =
+                               [&](const GateSlopes& seen) {
+                                   if (gguf_name(seen.matrix) != matrix) return;
+                                   for (std::size_t i = 0; i < squares.size(); ++i)
+                                       squares[i] += seen.slopes[i] * seen.slopes[i] / kLabelDraws;
+                               }});
     const auto base = logits(path_);
     double predicted = 0, measured = 0;
     for (std::size_t channel = 0; channel < kChannels; ++channel) {
@@ -161,22 +161,21 @@ TEST_F(Curvature, PredictsTheDivergenceThatGatesOnChannelsMake) {
 
 TEST_F(Curvature, ShowsEveryMatrixTheLookupAndTheGatesOnce) {
     auto engine = load();
-    engine.run(example(), {});
     std::map<std::string, std::size_t> rows;
     std::map<std::string, std::size_t> gates;
-    engine.curvature(example(), 0,
-                     {.matrix =
-                          [&](const MatrixCurvature& seen) {
-                              EXPECT_TRUE(rows.emplace(name_of(seen), seen.rows.size()).second);
-                              const double by_rows = std::accumulate(seen.rows.begin(), seen.rows.end(), 0.0);
-                              const double by_columns = std::accumulate(seen.columns.begin(), seen.columns.end(), 0.0);
-                              EXPECT_GT(by_rows, 0) << name_of(seen);
-                              EXPECT_NEAR(by_rows / by_columns, 1, 1e-9) << name_of(seen);
-                          },
-                      .gates =
-                          [&](const GateSlopes& seen) {
-                              EXPECT_TRUE(gates.emplace(gguf_name(seen.matrix), seen.slopes.size()).second);
-                          }});
+    observe_curvature(engine, example(), 0,
+                      {.matrix =
+                           [&](const MatrixCurvature& seen) {
+                               EXPECT_TRUE(rows.emplace(name_of(seen), seen.rows.size()).second);
+                               const double by_rows = std::accumulate(seen.rows.begin(), seen.rows.end(), 0.0);
+                               const double by_columns = std::accumulate(seen.columns.begin(), seen.columns.end(), 0.0);
+                               EXPECT_GT(by_rows, 0) << name_of(seen);
+                               EXPECT_NEAR(by_rows / by_columns, 1, 1e-9) << name_of(seen);
+                           },
+                       .gates =
+                           [&](const GateSlopes& seen) {
+                               EXPECT_TRUE(gates.emplace(gguf_name(seen.matrix), seen.slopes.size()).second);
+                           }});
     EXPECT_EQ(rows.size(), 2u * 7 + 2);
     EXPECT_EQ(rows.at("token_embd.weight.lookup"), static_cast<std::size_t>(test::kTinyVocabulary));
     EXPECT_EQ(rows.at("output.weight"), static_cast<std::size_t>(test::kTinyVocabulary));
@@ -192,27 +191,25 @@ TEST_F(Curvature, IgnoresPositionsWithoutATarget) {
     std::ranges::fill(few.targets, std::uint8_t{0});
     few.targets[3] = 1;
     auto engine = load();
-    engine.run(few, {});
-    engine.curvature(few, 0,
-                     {.matrix =
-                          [&](const MatrixCurvature& seen) {
-                              if (!seen.is_lookup) return;
-                              const std::span before = std::span(few.tokens).first(3);
-                              for (const std::int32_t token : std::span(few.tokens).subspan(3)) {
-                                  const bool is_read = std::ranges::find(before, token) != before.end();
-                                  EXPECT_EQ(seen.rows[static_cast<std::size_t>(token)] > 0, is_read);
-                              }
-                              EXPECT_GT(seen.rows[static_cast<std::size_t>(few.tokens[2])], 0);
-                          },
-                      .gates = [](const GateSlopes&) {}});
+    observe_curvature(engine, few, 0,
+                      {.matrix =
+                           [&](const MatrixCurvature& seen) {
+                               if (!seen.is_lookup) return;
+                               const std::span before = std::span(few.tokens).first(3);
+                               for (const std::int32_t token : std::span(few.tokens).subspan(3)) {
+                                   const bool is_read = std::ranges::find(before, token) != before.end();
+                                   EXPECT_EQ(seen.rows[static_cast<std::size_t>(token)] > 0, is_read);
+                               }
+                               EXPECT_GT(seen.rows[static_cast<std::size_t>(few.tokens[2])], 0);
+                           },
+                       .gates = [](const GateSlopes&) {}});
 }
 
 TEST_F(Curvature, DoesNotDependOnThreadsNorOnWhatRanBefore) {
     const auto sums_of = [](Backpropagation& engine, std::uint64_t seed) {
         std::vector<double> all;
-        engine.run(example(), {});
-        engine.curvature(
-            example(), seed,
+        observe_curvature(
+            engine, example(), seed,
             {.matrix = [&](const MatrixCurvature& seen) { all.insert(all.end(), seen.rows.begin(), seen.rows.end()); },
              .gates = [](const GateSlopes&) {}});
         return all;

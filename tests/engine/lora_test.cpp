@@ -6,6 +6,7 @@
 
 #include "engine/backpropagation.h"
 #include "engine/engine_support.h"
+#include "engine/sweep_support.h"
 #include "support/random_adapter.h"
 
 namespace plasticity {
@@ -36,8 +37,7 @@ protected:
     /// Loss of the network with dropout as training sees it.
     static double loss_of(Backpropagation& engine, const LoraAdapter& adapter, const LoraDropout& dropout) {
         std::vector<LoraGradient> unused = zero_gradients(adapter);
-        const LoraTraining training{.gradients = unused, .dropout = dropout};
-        return engine.run(trained_example(kTrainedTokens), {}, &training).loss;
+        return test::train(engine, trained_example(kTrainedTokens), {.gradients = unused}, dropout).loss;
     }
 
     /// The gradient of a half of a matrix along a direction, against a five-point stencil, whose error is of fourth
@@ -47,8 +47,7 @@ protected:
         LoraAdapter adapter = test::random_adapter(engine.architecture());
         engine.use_adapter(&adapter);
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
-        const LoraTraining training{.gradients = gradients, .dropout = dropout};
-        engine.run(trained_example(kTrainedTokens), {}, &training);
+        test::train(engine, trained_example(kTrainedTokens), {.gradients = gradients}, dropout);
         for (std::size_t i = 0; i < adapter.matrices.size(); ++i) {
             const std::string name = gguf_name(adapter.matrices[i].id);
             expect_slope(engine, adapter, dropout, adapter.matrices[i].a, gradients[i].a, name + " A");
@@ -114,8 +113,7 @@ TEST_P(Lora, DoesNotDependOnThreads) {
     const auto gradients_of = [&](Backpropagation& engine) {
         engine.use_adapter(&adapter);
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
-        const LoraTraining training{.gradients = gradients, .dropout = {.probability = 0.1f, .seed = 1}};
-        engine.run(trained_example(67), {}, &training);
+        test::train(engine, trained_example(67), {.gradients = gradients}, {.probability = 0.1f, .seed = 1});
         return gradients;
     };
     const auto a = gradients_of(one), b = gradients_of(two);
@@ -150,7 +148,7 @@ TEST_F(LoraOfALlama, WithZerosInBChangesNothing) {
     const ExampleGradients adapted = engine_.run(example, {});
     EXPECT_EQ(adapted.loss, base.loss);
     EXPECT_EQ(adapted.gates, base.gates);
-    EXPECT_EQ(engine_.loss(example), base.loss);
+    EXPECT_EQ(engine_.losses(std::array{&example}), std::vector{base.loss});
     engine_.use_adapter(nullptr);
     EXPECT_EQ(engine_.run(example, {}).loss, base.loss);
 }
@@ -160,10 +158,8 @@ TEST_F(LoraOfALlama, WeighsExamplesAndAddsThemUp) {
     engine_.use_adapter(&adapter);
     const auto gradients_of = [&](std::initializer_list<double> weights) {
         std::vector<LoraGradient> gradients = zero_gradients(adapter);
-        for (const double weight : weights) {
-            const LoraTraining training{.gradients = gradients, .weight = weight};
-            engine_.run(trained_example(kTrainedTokens), {}, &training);
-        }
+        for (const double weight : weights)
+            test::train(engine_, trained_example(kTrainedTokens), {.gradients = gradients, .weight = weight});
         return gradients;
     };
     const auto once = gradients_of({1.0}), split = gradients_of({0.25, 0.75});

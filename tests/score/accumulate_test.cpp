@@ -83,10 +83,13 @@ TEST(AccumulateCurvature, SumsRowsAndColumnsAndKeepsTheLookupApart) {
     const std::array rows{1.0, 0.0, 3.0};
     const std::array columns{1.5, 2.5};
     MatrixCurvature seen{.matrix = {TensorRole::kTokenEmbedding}, .rows = rows, .columns = columns};
-    add_curvature(statistics, seen, 7);
-    add_curvature(statistics, seen, 9);
+    seen.n_targets = 7;
+    add_curvature(statistics, seen);
+    seen.n_targets = 9;
+    add_curvature(statistics, seen);
     seen.is_lookup = true;
-    add_curvature(statistics, seen, 7);
+    seen.n_targets = 7;
+    add_curvature(statistics, seen);
     ASSERT_EQ(statistics.curvature.size(), 2u);
     const CurvatureStatistics& output = statistics.curvature.at("token_embd.weight");
     EXPECT_EQ(output.rows, (std::vector<double>{2, 0, 6}));

@@ -17,24 +17,26 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kTokens = 5;  // of an example
+
 /// Ends the run, as a signal does, after so many examples; remembers what was noted.
 class Stopper : public Progress {
 public:
-    explicit Stopper(int stop_after = -1) : left_(stop_after) {}
+    explicit Stopper(int stop_after = -1) : stop_after_(stop_after) {}
     void begin(std::string_view task, std::uint64_t, std::string_view) override { is_scoring_ = task == "score"; }
-    void advance(std::uint64_t, std::string_view) override {
+    void advance(std::uint64_t done, std::string_view) override {
         if (!is_scoring_) return;
-        ++examples;
-        if (--left_ == 0) throw Interrupted(15);
+        tokens += static_cast<int>(done);
+        if (tokens == stop_after_ * kTokens) throw Interrupted(15);
     }
     void end() override { is_scoring_ = false; }
     void note(std::string_view text) override { notes += std::string(text) + "\n"; }
 
-    int examples = 0;
+    int tokens = 0;
     std::string notes;
 
 private:
-    int left_;
+    int stop_after_;
     bool is_scoring_ = false;
 };
 
@@ -89,7 +91,7 @@ TEST_F(Checkpoints, ContinueToTheSameBytesWhereverTheRunEnded) {
         stop_after(n);
         Stopper rest;
         EXPECT_TRUE(result_of(options(), rest) == expected) << "ended after " << n << " examples";
-        EXPECT_EQ(rest.examples, kExamples - n / 2 * 2);
+        EXPECT_EQ(rest.tokens, (kExamples - n / 2 * 2) * kTokens);
     }
 }
 
@@ -98,7 +100,7 @@ TEST_F(Checkpoints, ContinueAfterSeveralEnds) {
     for (const int n : {3, 3, 2}) stop_after(n);
     Stopper rest;
     EXPECT_TRUE(result_of(options(), rest) == expected);
-    EXPECT_EQ(rest.examples, kExamples - 6);
+    EXPECT_EQ(rest.tokens, (kExamples - 6) * kTokens);
 }
 
 TEST_F(Checkpoints, AreNotUsedUnasked) {
@@ -107,7 +109,7 @@ TEST_F(Checkpoints, AreNotUsedUnasked) {
     wanted.resume = false;
     Stopper all;
     EXPECT_TRUE(result_of(wanted, all) == undisturbed());
-    EXPECT_EQ(all.examples, kExamples);
+    EXPECT_EQ(all.tokens, kExamples * kTokens);
 }
 
 TEST_F(Checkpoints, OfAnotherRunCountForNothing) {
@@ -120,7 +122,7 @@ TEST_F(Checkpoints, OfAnotherRunCountForNothing) {
         if (change == 3) std::ofstream(data_, std::ios::app) << "{\"tokens\": [7, 8, 9]}\n";
         Stopper all;
         score(wanted, all);
-        EXPECT_EQ(all.examples, kExamples + (change == 3 ? 1 : 0)) << change;
+        EXPECT_EQ(all.tokens, kExamples * kTokens + (change == 3 ? 3 : 0)) << change;
         EXPECT_NE(all.notes.find("begins anew"), std::string::npos) << all.notes;
     }
 }
@@ -139,7 +141,7 @@ TEST_F(Checkpoints, ThatAreDamagedCountForNothing) {
     write_text_file(checkpoint_, whole.substr(0, whole.size() / 2), Overwrite::kReplace);
     Stopper all;
     EXPECT_TRUE(result_of(options(), all) == expected);
-    EXPECT_EQ(all.examples, kExamples);
+    EXPECT_EQ(all.tokens, kExamples * kTokens);
 }
 
 }  // namespace

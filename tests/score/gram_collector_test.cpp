@@ -10,6 +10,7 @@
 #include "artifact/gate_gradients.h"
 #include "core/error.h"
 #include "engine/backpropagation.h"
+#include "engine/sweep_support.h"
 #include "plasticity/score.h"
 #include "score/score_support.h"
 #include "support/expect_error.h"
@@ -75,21 +76,20 @@ TEST_F(GramCollection, SumsWhatTheEngineShowsHoweverOftenTheBufferIsFull) {
             {.target = dir_ / "g.gguf", .overwrite = Overwrite::kReplace, .threads = 1, .buffer_bytes = buffer_bytes});
         expected.clear();
         for (const std::uint64_t seed : {1, 2}) {
-            engine.run(example, {});
-            engine.curvature(example, seed,
-                             {.matrix = [](const MatrixCurvature&) {},
-                              .gates = [](const GateSlopes&) {},
-                              .inputs =
-                                  [&](const WeighedInputs& seen) {
-                                      collector.add(seen);
-                                      const auto n = static_cast<std::size_t>(seen.channels);
-                                      auto& sums = expected[gguf_name(seen.matrices.front())];
-                                      sums.resize(n * n);
-                                      for (std::size_t t = 0; t < seen.energies.size(); ++t)
-                                          for (std::size_t i = 0; i < n * n; ++i)
-                                              sums[i] += seen.energies[t] * double{seen.rows[t * n + i / n]} *
-                                                         double{seen.rows[t * n + i % n]};
-                                  }});
+            test::observe_curvature(engine, example, seed,
+                                    {.matrix = [](const MatrixCurvature&) {},
+                                     .gates = [](const GateSlopes&) {},
+                                     .inputs =
+                                         [&](const WeighedInputs& seen) {
+                                             collector.add(seen);
+                                             const auto n = static_cast<std::size_t>(seen.channels);
+                                             auto& sums = expected[gguf_name(seen.matrices.front())];
+                                             sums.resize(n * n);
+                                             for (std::size_t t = 0; t < seen.energies.size(); ++t)
+                                                 for (std::size_t i = 0; i < n * n; ++i)
+                                                     sums[i] += seen.energies[t] * double{seen.rows[t * n + i / n]} *
+                                                                double{seen.rows[t * n + i % n]};
+                                         }});
         }
         collector.add_tokens(12);
         collector.finish();
@@ -113,9 +113,8 @@ TEST_F(GramCollection, WeighsByTheEnergyOfTheOutputsGradients) {
     const Example example{.tokens = {1, 2}, .targets = {0, 1}};
     Backpropagation engine(*open_model(model_), {.precision = WeightPrecision::kF32, .threads = 1}, quiet());
     std::map<std::string, double> from_weights, from_inputs;
-    engine.run(example, {});
-    engine.curvature(
-        example, 3,
+    test::observe_curvature(
+        engine, example, 3,
         {.matrix =
              [&](const MatrixCurvature& seen) {
                  for (const double sum : seen.rows) from_weights[gguf_name(seen.matrix)] += sum;
