@@ -48,3 +48,12 @@ foreach(device CUDA VULKAN METAL)
                             "Run: PLASTICITY_${device}=ON scripts/setup")
     endif()
 endforeach()
+
+# `mpirun plasticity score`; built in where there is an MPI.
+set(PLASTICITY_MPI AUTO CACHE STRING "Distributed scoring by MPI: AUTO (where it is found), ON or OFF")
+set_property(CACHE PLASTICITY_MPI PROPERTY STRINGS AUTO ON OFF)
+if(PLASTICITY_MPI STREQUAL "AUTO")
+    find_package(MPI QUIET COMPONENTS C)
+elseif(PLASTICITY_MPI)
+    find_package(MPI REQUIRED COMPONENTS C)
+endif()

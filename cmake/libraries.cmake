@@ -9,6 +9,11 @@ function(plasticity_library name)
 endfunction()
 
 plasticity_library(core OpenSSL::Crypto Threads::Threads)
+if(MPI_C_FOUND)
+    # The C++ interface that MPI 3 removed would have to be linked, too.
+    target_compile_definitions(plasticity_core PRIVATE PLASTICITY_MPI OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+    target_link_libraries(plasticity_core PRIVATE MPI::MPI_C)
+endif()
 plasticity_library(io plasticity_core ggml::ggml)
 plasticity_library(model plasticity_io)
 plasticity_library(artifact plasticity_model)

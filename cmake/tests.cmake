@@ -97,6 +97,13 @@ add_test(NAME serve.clients COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tes
          $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
 set_tests_properties(serve.clients PROPERTIES LABELS real TIMEOUT 900 RUN_SERIAL ON)
 
+# Several processes, on a real model.
+if(MPI_C_FOUND AND MPIEXEC_EXECUTABLE)
+    add_test(NAME score.mpi COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/mpi/mpi_test.py
+             $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf ${MPIEXEC_EXECUTABLE})
+    set_tests_properties(score.mpi PROPERTIES LABELS real TIMEOUT 900 RUN_SERIAL ON)
+endif()
+
 # Tokenizers: stock libllama on the files written here against HF tokenizers on the files they were written from.
 add_executable(tokenize_lines ${CMAKE_SOURCE_DIR}/tests/tokenizers/tokenize_lines.cpp)
 target_link_libraries(tokenize_lines PRIVATE llama)

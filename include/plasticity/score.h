@@ -12,6 +12,7 @@ namespace plasticity {
 
 struct GateGradients;
 class Progress;
+class Ranks;
 
 /// LoRA fine-tuning while gradients are captured; docs/pipeline.md has the exact rules.
 struct FineTuneOptions {
@@ -50,7 +51,8 @@ struct ScoreOptions {
     bool overwrite = false;
     std::optional<std::filesystem::path> checkpoint;  ///< where to keep the sums so far; for the caller to remove
     std::int32_t checkpoint_every = 16;               ///< examples between two of them
-    bool resume = false;  ///< continue from the checkpoint, to the same result, if it is of the same run
+    bool resume = false;     ///< continue from the checkpoint, to the same result, if it is of the same run
+    Ranks* ranks = nullptr;  ///< that share the examples out; nullptr: this process alone. The first writes the files
 };
 
 /// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network and

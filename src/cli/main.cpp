@@ -13,6 +13,7 @@
 #include "cli/command.h"
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/mpi_ranks.h"
 #include "core/version.h"
 #include "io/printable.h"
 
@@ -65,10 +66,8 @@ int run(int argc, char** argv) {
     return result.exit_code;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-    install_signal_handlers();
+/// @returns the exit code
+int run_and_report(int argc, char** argv) {
     try {
         return run(argc, argv);
     } catch (const Error& error) {
@@ -84,4 +83,13 @@ int main(int argc, char** argv) {
         fmt::print(stderr, "plasticity: internal error: {}\n", terminal_text(error.what(), "\n"));
         return static_cast<int>(ErrorKind::kInternal);
     }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    install_signal_handlers();
+    const int exit_code = run_and_report(argc, argv);
+    leave_ranks(exit_code);
+    return exit_code;
 }

@@ -9,6 +9,7 @@
 #include "cli/fine_tune_options.h"
 #include "cli/outputs.h"
 #include "cli/score_map.h"
+#include "core/mpi_ranks.h"
 #include "core/units.h"
 #include "io/partial_file.h"
 #include "plasticity/score.h"
@@ -35,6 +36,24 @@ nlohmann::ordered_json summary(const ScoreCommand& command, const GateGradients&
     return document;
 }
 
+void report(const ScoreCommand& command, const GateGradients& gradients) {
+    save_gate_gradients(gradients, command.output, command.common.overwrite());
+    if (command.plot)
+        write_text_file(*command.plot, score_map_svg({{command.output.filename().string(), gradients}}),
+                        command.common.overwrite());
+    if (command.common.json)
+        print_json(summary(command, gradients));
+    else
+        print_line(fmt::format("{}: {} layers × {} heads from {} examples ({} target tokens), mean loss {:.4f}",
+                               command.output.string(), gradients.absolute_sums.size(), gradients.num_heads,
+                               gradients.num_steps, gradients.num_tokens, gradients.mean_loss));
+}
+
+/// Each process has sums of its own.
+std::filesystem::path checkpoint_of(const std::filesystem::path& output, const Ranks& ranks) {
+    return output.string() + ".checkpoint" + (ranks.is_first() ? "" : fmt::format(".rank{}", ranks.rank()));
+}
+
 void run_score(ScoreCommand& command) {
     command.options.threads = command.common.threads;
     command.options.seed = command.common.seed;
@@ -47,22 +66,15 @@ void run_score(ScoreCommand& command) {
                                    command.options.gram.value_or(""), command.plot.value_or("")}};
     files.inputs.push_back(command.options.model);
     if (command.options.adapter) files.inputs.push_back(*command.options.adapter);
-    require_outputs(files, command.common.overwrite());
-    if (command.options.checkpoint_every > 0) command.options.checkpoint = command.output.string() + ".checkpoint";
-    const auto progress = command.common.progress();
+    Ranks& ranks = started_ranks();
+    command.options.ranks = &ranks;
+    if (ranks.is_first()) require_outputs(files, command.common.overwrite());
+    if (command.options.checkpoint_every > 0) command.options.checkpoint = checkpoint_of(command.output, ranks);
+    const auto progress = ranks.is_first() ? command.common.progress() : make_progress(ProgressStyle::kQuiet);
     const GateGradients gradients = score(command.options, *progress);
-    save_gate_gradients(gradients, command.output, command.common.overwrite());
-    if (command.plot)
-        write_text_file(*command.plot, score_map_svg({{command.output.filename().string(), gradients}}),
-                        command.common.overwrite());
+    if (ranks.is_first()) report(command, gradients);
     if (command.options.checkpoint)
         std::filesystem::remove(*command.options.checkpoint);  // nothing is left to continue
-    if (command.common.json)
-        print_json(summary(command, gradients));
-    else
-        print_line(fmt::format("{}: {} layers × {} heads from {} examples ({} target tokens), mean loss {:.4f}",
-                               command.output.string(), gradients.absolute_sums.size(), gradients.num_heads,
-                               gradients.num_steps, gradients.num_tokens, gradients.mean_loss));
 }
 
 }  // namespace

@@ -92,15 +92,8 @@ public:
     /// One example by itself.
     ExampleGradients run(const Example& example, const ActivationObserver& observer);
 
-    /// Which of the examples [first, end) are best swept together: those before what is returned.
-    /// @param n_tokens_at  (place) → tokens
-    template <typename TokensAt>
-    std::size_t end_of_group(std::size_t first, std::size_t end, const TokensAt& n_tokens_at) const {
-        std::int64_t n_tokens = 0;
-        do n_tokens += n_tokens_at(first++);
-        while (first < end && n_tokens < memory_.tokens_at_once);
-        return first;
-    }
+    /// Examples of up to so many tokens together are best swept at once; 0: each by itself.
+    std::int64_t tokens_at_once() const { return memory_.tokens_at_once; }
 
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
     /// @param gates  [layer][query head]

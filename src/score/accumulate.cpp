@@ -15,6 +15,14 @@ void add(std::vector<double>& sums, std::span<const double> values) {
     for (std::size_t i = 0; i < values.size(); ++i) sums[i] += values[i];
 }
 
+void add_checked(std::vector<double>& sums, const std::vector<double>& values, const std::string& name,
+                 std::string_view from) {
+    if (!sums.empty() && sums.size() != values.size())
+        throw Error(ErrorKind::kMalformed,
+                    fmt::format("{}: {} has {} sums; those before it have {}", from, name, values.size(), sums.size()));
+    add(sums, values);
+}
+
 }  // namespace
 
 GateGradients empty_gate_gradients(const Architecture& architecture) {
@@ -83,6 +91,22 @@ void add_curvature(Statistics& statistics, const GateSlopes& gates) {
     auto& sums = statistics.curvature[gguf_name(gates.matrix)].gates;
     sums.resize(gates.slopes.size(), 0.0);
     for (std::size_t head = 0; head < sums.size(); ++head) sums[head] += gates.slopes[head] * gates.slopes[head];
+}
+
+void add_statistics(Statistics& sum, const Statistics& more, std::string_view from) {
+    for (const auto& [name, channels] : more.matrices) {
+        ChannelStatistics& entry = sum.matrices[name];
+        add_checked(entry.sum_of_squares, channels.sum_of_squares, name, from);
+        entry.count += channels.count;
+    }
+    for (const auto& [name, curvature] : more.curvature) {
+        CurvatureStatistics& entry = sum.curvature[name];
+        add_checked(entry.rows, curvature.rows, name, from);
+        add_checked(entry.columns, curvature.columns, name, from);
+        if (!curvature.gates.empty()) add_checked(entry.gates, curvature.gates, name, from);
+        entry.count += curvature.count;
+    }
+    sum.chunk_count += more.chunk_count;
 }
 
 }  // namespace plasticity

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
@@ -25,5 +26,9 @@ void add_activations(Statistics& statistics, std::span<const TensorId> matrices,
 /// Adds what drawn labels said of a matrix.
 void add_curvature(Statistics& statistics, const MatrixCurvature& curvature);
 void add_curvature(Statistics& statistics, const GateSlopes& gates);
+
+/// Adds what was seen of other examples. @param from  where `more` comes from, for errors
+/// @throws Error (kMalformed) where a matrix has other sums
+void add_statistics(Statistics& sum, const Statistics& more, std::string_view from);
 
 }  // namespace plasticity

@@ -30,8 +30,8 @@ CurvatureObserver CurvatureCollector::observer() const {
     return observer;
 }
 
-void CurvatureCollector::count(const Example& example) const {
-    if (gram_ != nullptr) gram_->add_tokens(std::ssize(example.tokens));
+void CurvatureCollector::count(const Example& example, std::size_t index) const {
+    if (gram_ != nullptr && seed_for(example, index)) gram_->add_tokens(std::ssize(example.tokens));
 }
 
 }  // namespace plasticity

@@ -26,8 +26,8 @@ public:
     std::optional<std::uint64_t> seed_for(const Example& example, std::size_t index) const;
     /// Takes what is seen of those examples. Must not outlive this.
     CurvatureObserver observer() const;
-    /// Counts an example that has been seen.
-    void count(const Example& example) const;
+    /// Counts an example that has been seen, if it is one of those.
+    void count(const Example& example, std::size_t index) const;
 
 private:
     Statistics& statistics_;

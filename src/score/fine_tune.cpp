@@ -82,12 +82,13 @@ void require_sound(const FineTuneOptions& o) {
 }
 
 FineTune::FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
-                   std::size_t n_per_epoch)
+                   std::size_t n_per_epoch, const Team& team)
     : engine_(engine),
       adapter_(adapter),
       options_(options),
       dropout_seed_(seed_of(RandomUse::kDropout, seed)),
       n_per_epoch_(n_per_epoch),
+      team_(team),
       schedule_(cosine_schedule(options.learning_rate, options.warmup, steps_of(options, n_per_epoch))),
       optimizer_(adapter, {.weight_decay = options.weight_decay}),
       gradients_(zero_gradients(adapter)),
@@ -111,14 +112,14 @@ LoraDropout FineTune::dropout_of(std::size_t visit) const {
 
 std::vector<ExampleGradients> FineTune::sweep(std::span<const Visit> visits, std::size_t first,
                                               const SweepObservers& observers) {
-    const LoraTraining training{.gradients = gradients_, .weight = 1.0 / static_cast<double>(size_of_batch(first))};
-    std::vector<ExampleGradients> results = engine_.sweep(visits, observers, &training);
-    for (const ExampleGradients& result : results) batch_loss_ += training.weight * result.loss;
-    return results;
+    const LoraTraining training{.gradients = gradients_, .weight = weight_of(first)};
+    return engine_.sweep(visits, observers, &training);
 }
 
-bool FineTune::step_if_due(std::size_t visit) {
+bool FineTune::step_if_due(std::size_t visit, double loss) {
+    batch_loss_ += weight_of(visit) * loss;
     if (visit + 1 != end_of_batch(visit)) return false;
+    team_.add_up(gradients_);
     optimizer_.step(adapter_, gradients_, learning_rate());
     record_.training_losses.push_back(std::exchange(batch_loss_, 0.0));
     for (LoraGradient& gradient : gradients_) {
@@ -129,12 +130,19 @@ bool FineTune::step_if_due(std::size_t visit) {
 }
 
 double FineTune::measure(const std::vector<const Example*>& held_out) {
-    double sum = 0;
-    const auto n_tokens_at = [&](std::size_t place) { return std::ssize(held_out[place]->tokens); };
-    for (std::size_t first = 0, end = 0; first < held_out.size(); first = end) {
-        end = engine_.end_of_group(first, held_out.size(), n_tokens_at);
-        for (const double loss : engine_.losses(std::span(held_out).subspan(first, end - first))) sum += loss;
+    const auto rank = static_cast<std::size_t>(team_.rank()), size = static_cast<std::size_t>(team_.size());
+    std::vector<const Example*> mine;
+    for (std::size_t i = rank; i < held_out.size(); i += size) mine.push_back(held_out[i]);
+    const auto n_tokens_at = [&](std::size_t place) { return std::ssize(mine[place]->tokens); };
+    std::vector<double> losses;
+    for (std::size_t first = 0, end = 0; first < mine.size(); first = end) {
+        end = team_.end_of_group(first, mine.size(), n_tokens_at);
+        const std::vector<double> group = engine_.losses(std::span(mine).subspan(first, end - first));
+        losses.insert(losses.end(), group.begin(), group.end());
     }
+    const std::vector<std::vector<double>> all = team_.share(losses);
+    double sum = 0;
+    for (std::size_t i = 0; i < held_out.size(); ++i) sum += all[i % size][i / size];
     const double loss = sum / static_cast<double>(held_out.size());
     record_.held_out_losses.push_back({.step = optimizer_.state().n_steps, .loss = loss});
     return loss;

@@ -11,6 +11,7 @@
 #include "plasticity/score.h"
 #include "score/example_order.h"
 #include "score/learning_rate.h"
+#include "score/team.h"
 
 namespace plasticity {
 
@@ -26,9 +27,9 @@ class FineTune {
 public:
     using State = std::map<std::string, std::vector<double>>;
 
-    /// @param adapter  the one that the engine uses; must outlive this
+    /// @param adapter  the one that the engine uses; must outlive this, as `team` must
     FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
-             std::size_t n_per_epoch);
+             std::size_t n_per_epoch, const Team& team);
 
     /// The place in ExampleOrder::visits behind the batch of one that is there.
     std::size_t end_of_batch(std::size_t visit) const;
@@ -36,8 +37,9 @@ public:
     /// Gradients of examples of one batch, gates and adapter. @param first  place of the first in ExampleOrder::visits
     std::vector<ExampleGradients> sweep(std::span<const Visit> visits, std::size_t first,
                                         const SweepObservers& observers);
-    /// Takes the step if the example was the last of its batch. @returns whether it was
-    bool step_if_due(std::size_t visit);
+    /// Counts an example's loss, whoever computed it, and takes the step if it was the last of its batch.
+    /// @returns whether it was
+    bool step_if_due(std::size_t visit, double loss);
     /// Mean loss of held-out examples, as the adapter is now; noted in the record.
     double measure(const std::vector<const Example*>& held_out);
 
@@ -51,12 +53,14 @@ public:
 
 private:
     std::size_t size_of_batch(std::size_t visit) const;
+    double weight_of(std::size_t visit) const { return 1.0 / static_cast<double>(size_of_batch(visit)); }
 
     Backpropagation& engine_;
     LoraAdapter& adapter_;
     FineTuneOptions options_;
     std::uint64_t dropout_seed_;
     std::size_t n_per_epoch_;
+    const Team& team_;
     LearningRate schedule_;
     AdamW optimizer_;
     std::vector<LoraGradient> gradients_;

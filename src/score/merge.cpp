@@ -53,31 +53,6 @@ void add_slice(GateGradients& sum, const GateGradients& slice, const fs::path& p
     sum.num_tokens += slice.num_tokens;
 }
 
-void add_values(std::vector<double>& sums, const std::vector<double>& values, const std::string& name,
-                const fs::path& path) {
-    if (sums.empty()) sums.resize(values.size(), 0.0);
-    if (sums.size() != values.size())
-        throw Error(ErrorKind::kMalformed, fmt::format("merge: {}: {} has {} sums; the slices before it have {}",
-                                                       path.string(), name, values.size(), sums.size()));
-    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += values[i];
-}
-
-void add_slice(Statistics& sum, const Statistics& slice, const fs::path& path) {
-    for (const auto& [name, channels] : slice.matrices) {
-        ChannelStatistics& entry = sum.matrices[name];
-        add_values(entry.sum_of_squares, channels.sum_of_squares, name, path);
-        entry.count += channels.count;
-    }
-    for (const auto& [name, curvature] : slice.curvature) {
-        CurvatureStatistics& entry = sum.curvature[name];
-        add_values(entry.rows, curvature.rows, name, path);
-        add_values(entry.columns, curvature.columns, name, path);
-        if (!curvature.gates.empty()) add_values(entry.gates, curvature.gates, name, path);
-        entry.count += curvature.count;
-    }
-    sum.chunk_count += slice.chunk_count;
-}
-
 }  // namespace
 
 GateGradients merge_gate_gradients(const std::vector<fs::path>& slices) {
@@ -110,7 +85,8 @@ Statistics merge_statistics(const std::vector<fs::path>& slices) {
     }
     const std::vector<std::size_t> order = order_of_slices(files);
     Statistics sum = parts[order.front()];
-    for (std::size_t i = 1; i < order.size(); ++i) add_slice(sum, parts[order[i]], files[order[i]].path);
+    for (std::size_t i = 1; i < order.size(); ++i)
+        add_statistics(sum, parts[order[i]], "merge: " + files[order[i]].path.string());
     sum.origin.reset();
     return sum;
 }

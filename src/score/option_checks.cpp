@@ -5,6 +5,7 @@
 #include "artifact/peft_folder.h"
 #include "artifact/score_provenance.h"
 #include "core/error.h"
+#include "core/ranks.h"
 #include "score/fine_tune.h"
 
 namespace plasticity {
@@ -26,6 +27,9 @@ void require_gram_possible(const ScoreOptions& options) {
     refuse(
         options.resume,
         "score: --resume with --gram; Gram matrices are too large to be kept in checkpoints. Leave one of the two out");
+    refuse(options.ranks != nullptr && options.ranks->size() > 1,
+           "score: --gram by several processes; Gram matrices are kept in F32 and do not add up exactly. Score them in "
+           "one process");
     refuse(!options.slice.empty(),
            "score: --gram with --slice; Gram matrices are kept in F32 and do not merge exactly. Score them in one run");
 }
@@ -40,17 +44,23 @@ void require_training_possible(const ScoreOptions& options) {
            "score: --save-adapter without an adapter; expected --epochs, or --adapter, too");
 }
 
-}  // namespace
-
-void require_possible(const ScoreOptions& options) {
+/// By the process that writes them.
+void require_outputs_possible(const ScoreOptions& options) {
+    if (options.ranks != nullptr && !options.ranks->is_first()) return;
     if (options.statistics && !options.overwrite && std::filesystem::exists(*options.statistics))
         throw Error(ErrorKind::kUsage,
                     fmt::format("score: {} exists; pass --force to replace it", options.statistics->string()));
+    if (options.save_adapter)
+        require_peft_folder(*options.save_adapter, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+}
+
+}  // namespace
+
+void require_possible(const ScoreOptions& options) {
     require_gram_possible(options);
     require_training_possible(options);
     if (!options.slice.empty()) parse_score_slice(options.slice);
-    if (options.save_adapter)
-        require_peft_folder(*options.save_adapter, options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+    require_outputs_possible(options);
 }
 
 WeightPrecision resolve_precision(const std::string& name) {

@@ -32,6 +32,7 @@
 #include "score/option_checks.h"
 #include "score/provenance.h"
 #include "score/scoring_pass.h"
+#include "score/team.h"
 
 namespace plasticity {
 namespace {
@@ -94,6 +95,11 @@ std::uint64_t reserved_memory(const ScoreOptions& options, const Architecture& a
     return bytes;
 }
 
+/// That may share this machine's memory.
+std::uint64_t n_processes(const ScoreOptions& options) {
+    return options.ranks != nullptr ? static_cast<std::uint64_t>(options.ranks->size()) : 1;
+}
+
 BackpropagationOptions engine_options(const ScoreOptions& options, const Architecture& architecture,
                                       WeightPrecision precision, const ExampleSet& set, const LoraAdapter* adapter) {
     BackpropagationOptions engine{.precision = precision,
@@ -105,7 +111,7 @@ BackpropagationOptions engine_options(const ScoreOptions& options, const Archite
     if (options.memory_bytes > 0)
         engine.memory_limit = options.memory_bytes;
     else if (const auto free = available_memory_bytes())
-        engine.memory_limit = *free + peak_resident_bytes().value_or(0);
+        engine.memory_limit = *free / n_processes(options) + peak_resident_bytes().value_or(0);
     for (const Example& example : set.examples)
         engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
     return engine;
@@ -199,16 +205,26 @@ struct Results {
     std::optional<FineTune> training;
 };
 
+/// All processes stand at the same example: one that was killed may have kept an earlier checkpoint than others.
+bool all_agree(const Team& team, std::int64_t n_steps) {
+    const double mine = static_cast<double>(n_steps);
+    const auto all = team.share(std::span(&mine, 1));
+    return std::ranges::all_of(all, [&](const std::vector<double>& theirs) { return theirs.front() == mine; });
+}
+
 /// @returns the checkpoint to keep, after continuing from it where that was asked for
-std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend, Results& results,
-                                          Progress& progress) {
+std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend, const Team& team,
+                                          Results& results, Progress& progress) {
     if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
-    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, results.gradients.provenance, backend));
+    Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, results.gradients.provenance, backend) +
+                                                   fmt::format("\n{} of {}", team.rank(), team.size()));
     if (!options.resume) return checkpoint;
     GateGradients gradients = results.gradients;
     Statistics statistics = results.statistics;
     Checkpoint::Further further;
-    if (checkpoint.load(gradients, statistics, further) && (!results.training || results.training->restore(further))) {
+    const bool is_found = checkpoint.load(gradients, statistics, further);
+    if (all_agree(team, is_found ? gradients.num_steps : 0) && is_found &&
+        (!results.training || results.training->restore(further))) {
         results.gradients = std::move(gradients);
         results.statistics = std::move(statistics);
         progress.note(fmt::format("continues after {} examples", results.gradients.num_steps));
@@ -250,18 +266,21 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     results.gradients.provenance = provenance(*model, set, options, precision);
     if (adapter) results.gradients.provenance.adapter_sha256 = adapter_sha256(*adapter, architecture);
     mark_slice(options, slice, results.gradients, results.statistics);
+    const Team team(options.ranks != nullptr ? *options.ranks : alone(), engine.tokens_at_once());
     if (trains(options))
-        results.training.emplace(engine, *adapter, *options.fine_tune, options.seed, order.n_per_epoch);
+        results.training.emplace(engine, *adapter, *options.fine_tune, options.seed, order.n_per_epoch, team);
 
     std::optional<GramCollector> gram =
         make_gram_collector(options, architecture, n_curvature_tokens(set, order, std::max(1, options.curvature_every)),
                             results.gradients.provenance.model_sha256, progress);
     const CurvatureCollector curvature(results.statistics, {.every = options.curvature_every, .seed = options.seed},
                                        gram ? &*gram : nullptr);
-    const std::optional<Checkpoint> checkpoint = open_checkpoint(options, engine.backend_label(), results, progress);
+    const std::optional<Checkpoint> checkpoint =
+        open_checkpoint(options, engine.backend_label(), team, results, progress);
     run_pass({.engine = engine,
               .set = set,
               .order = order,
+              .team = team,
               .gradients = results.gradients,
               .statistics = results.statistics,
               .observer = options.statistics ? activation_sums(results.statistics) : ActivationObserver{},
@@ -272,7 +291,8 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
              progress);
     model->require_unchanged();
     if (results.training) results.gradients.fine_tune = results.training->record();
-    save_results(options, architecture, results, adapter);
+    if (options.statistics) team.add_up(results.statistics);
+    if (team.rank() == 0) save_results(options, architecture, results, adapter);
     if (gram) gram->finish();
     return std::move(results.gradients);
 }

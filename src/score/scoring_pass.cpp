@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <utility>
 
 #include "score/accumulate.h"
 
@@ -16,12 +18,13 @@ public:
         for (const std::size_t index : pass.order.held_out) held_out_.push_back(&pass.set.examples[index]);
         for (const Example* example : held_out_) held_out_tokens_ += example->tokens.size();
         saved_ = done_;
+        for (const std::vector<double>& layer : pass.gradients.absolute_sums) n_heads_.push_back(layer.size());
     }
 
     void run() {
         progress_.begin(pass_.training != nullptr ? "fine-tune" : "score", tokens_ahead(), "tokens");
         if (done_ == 0) measure("before training");
-        while (done_ < pass_.order.visits.size()) score_group();
+        while (done_ < pass_.order.visits.size()) score_groups();
         progress_.end();
     }
 
@@ -37,12 +40,17 @@ private:
         return n + held_out_tokens_ * (epochs_ahead + (done_ == 0 ? 1 : 0));
     }
 
-    /// An optimiser's step lies between two groups.
-    std::size_t end_of_group() const {
+    /// Where the next group of every process ends; fewer towards the end of a batch, which a step of the optimiser
+    /// follows, or of the examples.
+    std::vector<std::size_t> ends_of_groups() const {
         const std::size_t limit =
             pass_.training != nullptr ? pass_.training->end_of_batch(done_) : pass_.order.visits.size();
-        return pass_.engine.end_of_group(done_, limit,
-                                         [&](std::size_t visit) { return std::ssize(example_at(visit).tokens); });
+        const auto n_tokens_at = [&](std::size_t visit) { return std::ssize(example_at(visit).tokens); };
+        std::vector<std::size_t> ends;
+        for (std::size_t first = done_; first < limit && std::cmp_less(ends.size(), pass_.team.size());
+             first = ends.back())
+            ends.push_back(pass_.team.end_of_group(first, limit, n_tokens_at));
+        return ends;
     }
 
     Visit planned(std::size_t visit) const {
@@ -55,36 +63,54 @@ private:
         return planned;
     }
 
-    void score_group() {
-        const std::size_t first = done_, end = end_of_group();
-        std::vector<Visit> visits;
-        std::uint64_t n_tokens = 0, n_shown = 0;
-        for (std::size_t visit = first; visit < end; ++visit) {
-            visits.push_back(planned(visit));
-            n_tokens += example_at(visit).tokens.size();
-        }
-        SweepObservers observers{.activations = pass_.observer, .curvature = {}, .progressed = {}};
-        if (pass_.curvature != nullptr) observers.curvature = pass_.curvature->observer();
-        observers.progressed = [&](double share) {  // the last token counts once all is added up
+    /// A group of every process.
+    void score_groups() {
+        const std::vector<std::size_t> ends = ends_of_groups();
+        const auto rank = static_cast<std::size_t>(pass_.team.rank());
+        const std::size_t end = rank < ends.size() ? ends[rank] : ends.back();
+        const std::size_t first = rank == 0 ? done_ : rank < ends.size() ? ends[rank - 1] : end;
+        std::uint64_t n_tokens = 0;
+        for (std::size_t visit = done_; visit < ends.back(); ++visit) n_tokens += example_at(visit).tokens.size();
+
+        std::uint64_t n_shown = 0;
+        const auto show = [&](double share) {  // the last token counts once all is added up
             const auto n = static_cast<std::uint64_t>(share * static_cast<double>(n_tokens - 1));
             progress_.advance(n - n_shown, state_text());
             n_shown = n;
         };
-        const std::vector<ExampleGradients> results = pass_.training != nullptr
-                                                          ? pass_.training->sweep(visits, first, observers)
-                                                          : pass_.engine.sweep(visits, observers);
+        const std::vector<ExampleGradients> mine = sweep(first, end, show);
         bool is_between_steps = true;
-        for (std::size_t i = 0; i < visits.size(); ++i) is_between_steps = finish(first + i, visits[i], results[i]);
+        std::size_t visit = done_;
+        for (const std::vector<ExampleGradients>& theirs : pass_.team.share(mine, n_heads_))
+            for (const ExampleGradients& result : theirs) {
+                is_between_steps = finish(visit, result, first <= visit && visit < end);
+                ++visit;
+            }
         if (is_between_steps) keep_checkpoint();
         progress_.advance(n_tokens - n_shown, state_text());
     }
 
+    std::vector<ExampleGradients> sweep(std::size_t first, std::size_t end,
+                                        const std::function<void(double)>& progressed) {
+        std::vector<Visit> visits;
+        for (std::size_t visit = first; visit < end; ++visit) visits.push_back(planned(visit));
+        if (visits.empty()) return {};
+        SweepObservers observers{.activations = pass_.observer, .curvature = {}, .progressed = progressed};
+        if (pass_.curvature != nullptr) observers.curvature = pass_.curvature->observer();
+        return pass_.training != nullptr ? pass_.training->sweep(visits, first, observers)
+                                         : pass_.engine.sweep(visits, observers);
+    }
+
+    /// @param is_mine  it went through this process's network
     /// @returns whether no step of an optimiser has begun
-    bool finish(std::size_t visit, const Visit& planned, const ExampleGradients& result) {
-        add_example(pass_.gradients, *planned.example, result);
-        if (visit >= pass_.order.first_observed) pass_.statistics.chunk_count += 1;
-        if (planned.curvature_seed) pass_.curvature->count(*planned.example);
-        const bool is_between_steps = pass_.training == nullptr || pass_.training->step_if_due(visit);
+    bool finish(std::size_t visit, const ExampleGradients& result, bool is_mine) {
+        const Example& example = example_at(visit);
+        add_example(pass_.gradients, example, result);
+        if (is_mine && visit >= pass_.order.first_observed) {
+            pass_.statistics.chunk_count += 1;
+            if (pass_.curvature != nullptr) pass_.curvature->count(example, pass_.order.visits[visit]);
+        }
+        const bool is_between_steps = pass_.training == nullptr || pass_.training->step_if_due(visit, result.loss);
         ++done_;
         if (pass_.order.is_end_of_epoch(visit))
             measure(fmt::format("epoch {} of {}", done_ / pass_.order.n_per_epoch, pass_.order.n_epochs()));
@@ -139,6 +165,7 @@ private:
     std::size_t saved_ = 0;
     std::vector<const Example*> held_out_;
     std::uint64_t held_out_tokens_ = 0;
+    std::vector<std::size_t> n_heads_;  ///< [layer]
 };
 
 }  // namespace

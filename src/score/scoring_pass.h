@@ -8,6 +8,7 @@
 #include "score/example_order.h"
 #include "score/examples.h"
 #include "score/fine_tune.h"
+#include "score/team.h"
 
 namespace plasticity {
 
@@ -16,8 +17,9 @@ struct ScoringPass {
     Backpropagation& engine;
     const ExampleSet& set;
     const ExampleOrder& order;
-    GateGradients& gradients;  ///< num_steps of the visits are in it already
-    Statistics& statistics;
+    const Team& team;
+    GateGradients& gradients;                       ///< num_steps of the visits are in it already
+    Statistics& statistics;                         ///< of the visits of this process
     ActivationObserver observer;                    ///< may be empty
     const CurvatureCollector* curvature = nullptr;  ///< nullptr: nobody asks
     FineTune* training = nullptr;                   ///< nullptr: nothing is trained
