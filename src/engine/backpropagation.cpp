@@ -267,8 +267,8 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
     graph.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph, n_tokens);
     const LoraInputs lora(graph, adapter_, layer, n_tokens, passage.visit.dropout);
-    const GraphScope scope{graph.context(),         architecture(), sequence.positions,
-                           weights_.rope_factors(), true,           lora.nodes()};
+    const GraphScope scope{graph.context(), architecture(),        sequence.positions, weights_.rope_factors(), true,
+                           lora.nodes(),    !backend_.has_device()};
     ggml_tensor* x = graph.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
@@ -324,8 +324,8 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens);
     const LoraInputs lora(graph_, adapter_, layer, n_tokens, passage.visit.dropout);
-    const GraphScope scope{graph_.context(),        architecture(), sequence.positions,
-                           weights_.rope_factors(), true,           lora.nodes()};
+    const GraphScope scope{graph_.context(), architecture(),        sequence.positions, weights_.rope_factors(), true,
+                           lora.nodes(),     !backend_.has_device()};
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     const LayerForward forward =

@@ -133,6 +133,7 @@ void Backpropagation::show_weight_curvature(const LayerRun& run, TensorRole role
     const std::int64_t n_rows = gradient->ne[0], n_cols = std::ssize(inputs) / run.n_tokens;
     const std::vector<float> gradients = values_of(gradient);
     const std::int64_t step = std::max<std::int64_t>(1, kGradientEntries / n_cols);
+    const bool on_cpu = !backend_.has_device();
     Sums sums(n_rows, n_cols);
     for (std::int64_t first = 0; first < n_rows; first += step) {
         throw_if_interrupted();
@@ -143,8 +144,8 @@ void Backpropagation::show_weight_curvature(const LayerRun& run, TensorRole role
         ggml_tensor* g = back_graph_.input(GGML_TYPE_F32, n_rows, run.n_tokens);
         ggml_tensor* some =
             ggml_view_2d(context, g, n, run.n_tokens, g->nb[1], static_cast<std::size_t>(first) * g->nb[0]);
-        ggml_tensor* product = back_graph_.keep(
-            ggml_mul_mat(context, contiguous_transpose(context, x), contiguous_transpose(context, some)));
+        ggml_tensor* product = back_graph_.keep(ggml_mul_mat(context, contiguous_transpose(context, x, on_cpu),
+                                                             contiguous_transpose(context, some, on_cpu)));
         back_graph_.prefer_device(product);
         back_graph_.prepare();
         fill<float>(x, inputs);

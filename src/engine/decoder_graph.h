@@ -27,6 +27,7 @@ struct GraphScope {
     ggml_tensor* rope_factors;        ///< F32 {n_rot / 2}, or nullptr
     bool exact = false;               ///< GELU in F32; ggml's own kernel looks it up in a table of F16
     const LayerLora* lora = nullptr;  ///< adapters of the block that is built; nullptr: none
+    bool on_cpu = false;              ///< all of the graph runs there
 };
 
 /// matrix · x, summed in F32 whatever the device: some sum F16 products in F16 by themselves.

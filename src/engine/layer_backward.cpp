@@ -36,7 +36,7 @@ public:
     ggml_tensor* input(TensorRole role, ggml_tensor* transposed, ggml_tensor* x, ggml_tensor* gradient) {
         ggml_tensor* through = build_product(scope_.context, transposed, gradient);
         if (scope_.lora == nullptr || scope_.lora->of(role).a == nullptr) return through;
-        const LoraBack back = build_lora_back(scope_.context, scope_.lora->of(role), x, gradient);
+        const LoraBack back = build_lora_back(scope_.context, scope_.lora->of(role), x, gradient, scope_.on_cpu);
         gradients_.of(role) = back;
         return ggml_add(scope_.context, through, back.input);
     }
@@ -117,7 +117,7 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
     const std::int64_t head_dim = scope.architecture.head_dim, n_tokens = forward.input->ne[1];
     const std::int64_t n_kv = forward.keys->ne[2], folded = n_tokens * (forward.probabilities->ne[2] / n_kv);
     const auto fold_transposed = [&](ggml_tensor* x) {  // {a, tokens, n_head} → {tokens · group, a, n_head_kv}
-        return contiguous_transpose(context, ggml_reshape_3d(context, x, x->ne[0], folded, n_kv));
+        return contiguous_transpose(context, ggml_reshape_3d(context, x, x->ne[0], folded, n_kv), scope.on_cpu);
     };
     const auto before_rope = [&](ggml_tensor* x, ggml_tensor* norm, ggml_tensor* raw) {
         ggml_tensor* turned = build_rope_back(scope, layer, ggml_cont(context, swap_heads_and_tokens(context, x)));
@@ -134,8 +134,8 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
 
     ggml_tensor* folded_scores = fold_transposed(scores);
     AttentionGradients g{};
-    g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys), scores), layer.query_norm,
-                          forward.projections.raw_query);
+    g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys, scope.on_cpu), scores),
+                          layer.query_norm, forward.projections.raw_query);
     g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores), layer.key_norm,
                         forward.projections.raw_key);
     ggml_tensor* value = ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
@@ -158,7 +158,8 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
         f.values = swap_heads_and_tokens(context, f.projections.value);
         ggml_tensor* scores = ggml_mul_mat(context, f.keys, swap_heads_and_tokens(context, f.projections.query));
         f.probabilities = ggml_soft_max_ext(context, scores, mask, attention_scale(scope.architecture), 0.0f);
-        ggml_tensor* heads = ggml_mul_mat(context, contiguous_transpose(context, f.values), f.probabilities);
+        ggml_tensor* heads =
+            ggml_mul_mat(context, contiguous_transpose(context, f.values, scope.on_cpu), f.probabilities);
         heads = ggml_cont(context, swap_heads_and_tokens(context, heads));
         f.heads = ggml_reshape_2d(context, heads, head_dim * layer.geometry.n_head, n_tokens);
         ggml_tensor* gated = f.heads;

@@ -24,15 +24,17 @@ ggml_tensor* build_lora(ggml_context* context, const LoraNodes& lora, ggml_tenso
     return ggml_mul_mat(context, lora.b, ggml_scale(context, inner, lora.scale));
 }
 
-LoraBack build_lora_back(ggml_context* context, const LoraNodes& lora, ggml_tensor* x, ggml_tensor* gradient) {
+LoraBack build_lora_back(ggml_context* context, const LoraNodes& lora, ggml_tensor* x, ggml_tensor* gradient,
+                         bool on_cpu) {
+    const auto turned = [&](ggml_tensor* matrix) { return contiguous_transpose(context, matrix, on_cpu); };
     ggml_tensor* read = masked(context, lora, x);
     ggml_tensor* inner = ggml_scale(context, ggml_mul_mat(context, lora.a, read), lora.scale);
-    ggml_tensor* inner_gradient = ggml_scale(
-        context, ggml_mul_mat(context, contiguous_transpose(context, lora.b), gradient), lora.scale);  // {rank, tokens}
+    ggml_tensor* inner_gradient =
+        ggml_scale(context, ggml_mul_mat(context, turned(lora.b), gradient), lora.scale);  // {rank, tokens}
     LoraBack back;
-    back.b = ggml_mul_mat(context, contiguous_transpose(context, inner), contiguous_transpose(context, gradient));
-    back.a = ggml_mul_mat(context, contiguous_transpose(context, read), contiguous_transpose(context, inner_gradient));
-    back.input = masked(context, lora, ggml_mul_mat(context, contiguous_transpose(context, lora.a), inner_gradient));
+    back.b = ggml_mul_mat(context, turned(inner), turned(gradient));
+    back.a = ggml_mul_mat(context, turned(read), turned(inner_gradient));
+    back.input = masked(context, lora, ggml_mul_mat(context, turned(lora.a), inner_gradient));
     return back;
 }
 

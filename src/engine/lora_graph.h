@@ -34,7 +34,9 @@ struct LoraBack {
     ggml_tensor* input = nullptr;  ///< {cols, tokens}
 };
 /// @param gradient  of what build_lora gave
-LoraBack build_lora_back(ggml_context* context, const LoraNodes& lora, ggml_tensor* x, ggml_tensor* gradient);
+/// @param on_cpu    all of the graph runs there
+LoraBack build_lora_back(ggml_context* context, const LoraNodes& lora, ggml_tensor* x, ggml_tensor* gradient,
+                         bool on_cpu);
 
 /// One member for each matrix of a block that can have an adapter.
 template <typename T>
