@@ -168,6 +168,37 @@ def speed(part):
     return table(["model", "what (MB/s quantising, else tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
 
 
+def score_speed(part):
+    rows = []
+    for name, model in part["figures"].items():
+        speeds = model["tokens_per_second"]
+        stock = model["llama_cpp"]
+        for kind, label in (("keeping", "activations of all blocks kept"), ("recomputing", "forward passes computed again")):
+            rows.append([MODELS[name], f"plasticity score, {label}", speeds[kind],
+                         f"{model['peak_resident_bytes'][kind] / 2**20:,.0f} MiB",
+                         f"{model[f'{kind}_ratio']:.2f}× llama-bench ({stock}, {speeds[stock]} tokens/s)",
+                         f"{model['bound'][kind]:.2f}×"])
+        for dtype, found in model.get("pytorch", {}).items():
+            rows.append([MODELS[name], f"PyTorch, {dtype}", found["tokens_per_second"],
+                         f"{found['peak_resident_bytes'] / 2**20:,.0f} MiB", "", ""])
+    return table(["model", "what", "tokens/s", "peak resident", "ratio", "of products alone"], rows)
+
+
+def score_memory(part):
+    rows = []
+    for name, runs in part["figures"].items():
+        for run in runs if isinstance(runs, list) else [runs]:
+            rows.append([MODELS.get(name, run.get("shape")), gigabytes(run["limit"]) if "limit" in run else "none",
+                         f"{run['peak_resident_bytes'] / 1e9:.2f} GB", f"{run['seconds']:.0f} s",
+                         "a part at a time" if run["streamed"] else "all", {True: "yes", False: "NO"}.get(run.get("same_bytes"), "–")])
+    return table(["model", "limit", "peak resident", "seconds", "weights in memory", "same bytes as without"], rows)
+
+
+def quantised_base(part):
+    rows = [[MODELS[name], kind, f"{value:.4f}"] for name, model in part["figures"].items() for kind, value in model.items()]
+    return table(["model", "scores of", "rank correlation with F16's"], rows)
+
+
 def quantize_speed(part):
     rows = []
     for name, model in part["figures"].items():
@@ -233,6 +264,9 @@ def large_shapes(part):
 
 SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "task_dependence": ("Heads of one task and of another", task_dependence),
+            "quantised_base": ("Scores of a quantised model against those of its F16 original", quantised_base),
+            "score_speed": ("Scoring side by side", score_speed),
+            "score_memory": ("Scoring within a limit on memory", score_memory),
             "compensation": ("What compensation gives back after pruning", compensation),
             "output_error": ("Relative error of what matrices give out, on text not calibrated on", output_error),
             "q3ks_size": ("At the size of llama-quantize's files with importance matrix", q3ks_size),

@@ -11,8 +11,8 @@ parts=$(mktemp -d)
 trap 'rm -rf "$parts"' EXIT
 
 files=()
-for name in pruning_order task_dependence compensation output_error q3ks_size alignment prediction refinement logits_agreement hf_round_trip \
-    quantize_speed hf_to_gguf large_shapes speed; do
+for name in pruning_order task_dependence quantised_base score_speed score_memory compensation output_error q3ks_size \
+    alignment prediction refinement logits_agreement hf_round_trip quantize_speed hf_to_gguf large_shapes speed; do
     printf 'bench: %s\n' "$name" >&2
     "$python" "$bench/$name.py" --cache "$parts/cache" -o "$parts/$name.json" "$@"
     files+=("$parts/$name.json")

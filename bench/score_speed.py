@@ -3,8 +3,9 @@
 
 Every program runs by turns on the same F16 base with the same threads. plasticity scores chunks of 512 tokens, gate
 gradients alone: once as it comes (the activations of all blocks fit), once with --memory so that forward passes are computed
-again. llama-bench reads 512 tokens at F16 and at BF16 (an export of the base); the faster counts. With --torch the Python
-trainer scores the exported folder; run it where that is installed: scripts/trainer python bench/score_speed.py --torch f32 bf16.
+again. llama-bench reads 512 tokens at F16 and at BF16 (an export of the base); the faster counts. It computes logits of the
+last token alone, the loss takes those of all and their way back: `bound` is the ratio that products at llama-bench's own speed
+and nothing else would give. With --torch the Python trainer scores the exported folder; run it where that is installed: scripts/trainer python bench/score_speed.py --torch f32 bf16.
 Loading is in none of the figures.
 """
 
@@ -12,6 +13,8 @@ import json
 import re
 import statistics
 import sys
+
+from gguf import GGUFReader
 
 from hf_to_gguf import watch
 from workbench import Workbench, parser_for, remove, say
@@ -49,6 +52,14 @@ class Scoring:
 def stock_speed(bench, file):
     run = bench.llama("llama-bench", "-m", file, "-p", 512, "-n", 0, "-t", bench.options.threads, "-ngl", 0, "-r", 1, "-o", "json")
     return json.loads(run.stdout)[0]["avg_ts"]
+
+
+def bounds(file):
+    """What could be reached, by the matrices' sizes: a block's forward pass is one of `body`."""
+    sizes = {tensor.name: int(tensor.n_elements) for tensor in GGUFReader(file).tensors if len(tensor.shape) == 2}
+    body = sum(size for name, size in sizes.items() if name.startswith("blk."))
+    output = sizes.get("output.weight", sizes["token_embd.weight"])
+    return {"keeping": round(body / (2 * body + 2 * output), 3), "recomputing": round(body / (3 * body + 2 * output), 3)}
 
 
 def torch_seconds(bench, folder, dtype, tokens):
@@ -92,7 +103,7 @@ def measure(bench, name):
     medians = {kind: round(statistics.median(speeds), 2) for kind, speeds in rounds.items()}
     fastest = max(("f16", "bf16"), key=medians.get)
     figures = {"tokens_per_second": medians, "rounds": rounds, "llama_cpp": fastest,
-               "peak_resident_bytes": {"keeping": peak_keeping, "recomputing": scoring.peak}}
+               "bound": bounds(base), "peak_resident_bytes": {"keeping": peak_keeping, "recomputing": scoring.peak}}
     for kind in ("keeping", "recomputing"):
         figures[f"{kind}_ratio"] = round(statistics.median(
             own / stock for own, stock in zip(rounds[kind], rounds[fastest])), 3)

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "core/error.h"
@@ -19,7 +21,11 @@ namespace {
 /// What launchers of Open MPI, MPICH and its kin, and Slurm say of how many processes they started.
 int started_processes() {
     for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-        if (const char* value = std::getenv(name)) return std::atoi(value);
+        if (const char* value = std::getenv(name)) {
+            int n = 1;
+            std::from_chars(value, value + std::strlen(value), n);
+            return n;
+        }
     return 1;
 }
 

@@ -81,18 +81,17 @@ void require_sound(const FineTuneOptions& o) {
     parse_lora_targets(o.targets);
 }
 
-FineTune::FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
-                   std::size_t n_per_epoch, const Team& team)
+FineTune::FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTunePlan& plan, const Team& team)
     : engine_(engine),
       adapter_(adapter),
-      options_(options),
-      dropout_seed_(seed_of(RandomUse::kDropout, seed)),
-      n_per_epoch_(n_per_epoch),
+      options_(plan.options),
+      dropout_seed_(seed_of(RandomUse::kDropout, plan.seed)),
+      n_per_epoch_(plan.n_per_epoch),
       team_(team),
-      schedule_(cosine_schedule(options.learning_rate, options.warmup, steps_of(options, n_per_epoch))),
-      optimizer_(adapter, {.weight_decay = options.weight_decay}),
+      schedule_(cosine_schedule(options_.learning_rate, options_.warmup, steps_of(options_, plan.n_per_epoch))),
+      optimizer_(adapter, {.weight_decay = options_.weight_decay}),
       gradients_(zero_gradients(adapter)),
-      record_(record_of(options, adapter, seed)) {}
+      record_(record_of(options_, adapter, plan.seed)) {}
 
 /// The last batch of an epoch is what is left of it.
 std::size_t FineTune::size_of_batch(std::size_t visit) const {

@@ -22,14 +22,19 @@ std::uint64_t seed_of(RandomUse use, std::uint64_t seed);
 /// @throws Error (kUsage) naming the option that is out of its range
 void require_sound(const FineTuneOptions& options);
 
+struct FineTunePlan {
+    const FineTuneOptions& options;
+    std::uint64_t seed;
+    std::size_t n_per_epoch;  ///< examples
+};
+
 /// Trains the adapter of an engine on the examples that it is shown.
 class FineTune {
 public:
     using State = std::map<std::string, std::vector<double>>;
 
     /// @param adapter  the one that the engine uses; must outlive this, as `team` must
-    FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTuneOptions& options, std::uint64_t seed,
-             std::size_t n_per_epoch, const Team& team);
+    FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTunePlan& plan, const Team& team);
 
     /// The place in ExampleOrder::visits behind the batch of one that is there.
     std::size_t end_of_batch(std::size_t visit) const;

@@ -268,7 +268,9 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     mark_slice(options, slice, results.gradients, results.statistics);
     const Team team(options.ranks != nullptr ? *options.ranks : alone(), engine.tokens_at_once());
     if (trains(options))
-        results.training.emplace(engine, *adapter, *options.fine_tune, options.seed, order.n_per_epoch, team);
+        results.training.emplace(
+            engine, *adapter,
+            FineTunePlan{.options = *options.fine_tune, .seed = options.seed, .n_per_epoch = order.n_per_epoch}, team);
 
     std::optional<GramCollector> gram =
         make_gram_collector(options, architecture, n_curvature_tokens(set, order, std::max(1, options.curvature_every)),
