@@ -6,6 +6,10 @@
 #include <fstream>
 #include <string>
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace plasticity {
 namespace {
 
@@ -46,6 +50,13 @@ std::optional<std::uint64_t> peak_resident_bytes() {
     return static_cast<std::uint64_t>(usage.ru_maxrss);
 #else
     return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+#endif
+}
+
+void return_freed_memory() {
+#ifdef __GLIBC__
+    constexpr int kLargeBytes = 1 << 20;
+    mallopt(M_MMAP_THRESHOLD, kLargeBytes);
 #endif
 }
 

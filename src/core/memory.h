@@ -12,4 +12,8 @@ std::optional<std::uint64_t> available_memory_bytes();
 /// The most memory that this process has had resident so far. Nothing where the system does not tell.
 std::optional<std::uint64_t> peak_resident_bytes();
 
+/// From now on large blocks go back to the system as soon as they are freed, where the allocator can be told to: for
+/// runs that promise to stay below a limit. (glibc keeps ever larger ones for itself by default.)
+void return_freed_memory();
+
 }  // namespace plasticity

@@ -105,6 +105,7 @@ BackpropagationOptions engine_options(const ScoreOptions& options, const Archite
     BackpropagationOptions engine{.precision = precision,
                                   .threads = options.threads,
                                   .backend = options.backend,
+                                  .longest_example = 0,
                                   .memory_limit = {},
                                   .reserved_memory = reserved_memory(options, architecture, adapter),
                                   .spill_folder = options.spill_folder};
@@ -245,6 +246,7 @@ void save_results(const ScoreOptions& options, const Architecture& architecture,
 
 GateGradients score(const ScoreOptions& options, Progress& progress) {
     require_possible(options);
+    if (options.memory_bytes > 0) return_freed_memory();
     const WeightPrecision precision = resolve_precision(options.precision);
     const auto model = open_model(options.model);
     const Architecture& architecture = model->architecture();
