@@ -1,5 +1,6 @@
 #include "engine/layer_backward.h"
 
+#include "engine/leaf.h"
 #include "engine/transpose.h"
 
 namespace plasticity {
@@ -96,13 +97,6 @@ void for_each_read(const LayerWeights& layer, LayerForward& forward, const Visit
     FeedForward& f = forward.feed_forward;
     for (ggml_tensor** read : {&f.normed, &f.gate, &f.up, &f.activated}) visit(*read);
     if (layer.feed_forward_post_norm != nullptr) visit(f.projected);
-}
-
-/// The same memory as a leaf: as a node it would be computed again.
-ggml_tensor* leaf_of(ggml_context* context, const ggml_tensor* held) {
-    ggml_tensor* leaf = ggml_new_tensor(context, held->type, GGML_MAX_DIMS, held->ne);
-    ggml_backend_tensor_alloc(held->buffer, leaf, held->data);
-    return leaf;
 }
 
 struct AttentionGradients {

@@ -8,6 +8,7 @@
 
 #include "core/interrupt.h"
 #include "engine/backpropagation.h"
+#include "engine/leaf.h"
 
 namespace plasticity {
 namespace {
@@ -80,9 +81,7 @@ void Backpropagation::backward_output(std::span<const float> last, std::int64_t 
                                       ggml_tensor* logits_gradient, std::vector<float>& result) {
     back_graph_.begin(kMaxOutputNodes);
     ggml_context* context = back_graph_.context();
-    // The same memory as a leaf: as a node it would be computed again.
-    ggml_tensor* gradient = ggml_new_tensor_2d(context, GGML_TYPE_F32, logits_gradient->ne[0], n);
-    ggml_backend_tensor_alloc(logits_gradient->buffer, gradient, logits_gradient->data);
+    ggml_tensor* gradient = leaf_of(context, logits_gradient);
     ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
     gradient = build_product(context, weights_.output_transposed(), gradient);
     if (const float divisor = architecture().multipliers.logit_divisor; divisor != 1.0f)

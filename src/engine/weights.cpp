@@ -18,42 +18,9 @@ void require_dense(const Architecture& architecture) {
                                 architecture.name));
 }
 
-/// Where a block keeps a weight; nullptr where it has no such.
-ggml_tensor** slot_in(LayerWeights& block, const TensorId& id) {
-    using R = TensorRole;
-    switch (id.role) {
-        case R::kAttentionNorm:
-            return &block.attention_norm;
-        case R::kQuery:
-            return id.is_bias ? &block.query_bias : &block.query;
-        case R::kKey:
-            return id.is_bias ? &block.key_bias : &block.key;
-        case R::kQueryNorm:
-            return &block.query_norm;
-        case R::kKeyNorm:
-            return &block.key_norm;
-        case R::kValue:
-            return id.is_bias ? &block.value_bias : &block.value;
-        case R::kAttentionOutput:
-            return id.is_bias ? &block.attention_output_bias : &block.attention_output;
-        case R::kAttentionPostNorm:
-            return &block.attention_post_norm;
-        case R::kFeedForwardNorm:
-            return &block.feed_forward_norm;
-        case R::kFeedForwardPostNorm:
-            return &block.feed_forward_post_norm;
-        case R::kGate:
-            return &block.gate;
-        case R::kUp:
-            return &block.up;
-        case R::kDown:
-            return &block.down;
-        default:
-            return nullptr;
-    }
-}
-
-ggml_tensor** slot_in(TransposedLayer& block, TensorRole role) {
+/// Where a block keeps a matrix; nullptr where it has no such.
+template <typename Block>
+ggml_tensor** matrix_slot_in(Block& block, TensorRole role) {
     using R = TensorRole;
     switch (role) {
         case R::kQuery:
@@ -72,6 +39,43 @@ ggml_tensor** slot_in(TransposedLayer& block, TensorRole role) {
             return &block.down;
         default:
             return nullptr;
+    }
+}
+
+ggml_tensor** bias_slot_in(LayerWeights& block, TensorRole role) {
+    using R = TensorRole;
+    switch (role) {
+        case R::kQuery:
+            return &block.query_bias;
+        case R::kKey:
+            return &block.key_bias;
+        case R::kValue:
+            return &block.value_bias;
+        case R::kAttentionOutput:
+            return &block.attention_output_bias;
+        default:
+            return nullptr;
+    }
+}
+
+ggml_tensor** slot_in(LayerWeights& block, const TensorId& id) {
+    using R = TensorRole;
+    if (id.is_bias) return bias_slot_in(block, id.role);
+    switch (id.role) {
+        case R::kAttentionNorm:
+            return &block.attention_norm;
+        case R::kQueryNorm:
+            return &block.query_norm;
+        case R::kKeyNorm:
+            return &block.key_norm;
+        case R::kAttentionPostNorm:
+            return &block.attention_post_norm;
+        case R::kFeedForwardNorm:
+            return &block.feed_forward_norm;
+        case R::kFeedForwardPostNorm:
+            return &block.feed_forward_post_norm;
+        default:
+            return matrix_slot_in(block, id.role);
     }
 }
 
@@ -189,7 +193,7 @@ ggml_tensor** Weights::transposed_slot_of(const TensorId& id) {
     if (id.is_bias) return nullptr;
     if (id == output_id()) return &output_transposed_;
     if (id.layer < 0 || std::cmp_greater_equal(id.layer, transposed_.size())) return nullptr;
-    return slot_in(transposed_[static_cast<std::size_t>(id.layer)], id.role);
+    return matrix_slot_in(transposed_[static_cast<std::size_t>(id.layer)], id.role);
 }
 
 void Weights::replace(const TensorId& id, ggml_tensor* matrix) {
