@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "plasticity/export.h"
 #include "plasticity/gram_memory.h"
 
 namespace plasticity {
@@ -52,5 +53,8 @@ struct CompressResult {
 /// COMPRESS: slice, quantise and write one GGUF in a stream of row tiles. Output bytes do not depend on threads.
 /// @throws Error (kUsage, kMissing, kMalformed, kIo), Interrupted; the target then is as it was
 CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress);
+/// The same, of a recipe in a file.
+PLASTICITY_API CompressResult compress(const CompressOptions& options, const std::filesystem::path& recipe,
+                                       Progress& progress);
 
 }  // namespace plasticity

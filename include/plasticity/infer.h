@@ -7,9 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/cache_request.h"
-#include "engine/sampler_options.h"
 #include "plasticity/backend_choice.h"
+#include "plasticity/cache_request.h"
+#include "plasticity/export.h"
+#include "plasticity/sampler_options.h"
 
 namespace plasticity {
 
@@ -48,13 +49,13 @@ struct InferResult {
     std::string stop_reason;  ///< "end of text", "stop string", "length", "context"
     std::string backend;      ///< what it ran on: "CPU", or a device with its description
 
-    double prompt_tokens_per_second() const;
-    double generated_tokens_per_second() const;
+    PLASTICITY_API double prompt_tokens_per_second() const;
+    PLASTICITY_API double generated_tokens_per_second() const;
 };
 
 /// INFER: completes a prompt. @param on_text  called with each piece of text as it is decided; may be empty
 /// @throws Error (kMissing, kMalformed, kUsage when the prompt exceeds the context), Interrupted
-InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
-                  Progress& progress);
+PLASTICITY_API InferResult infer(const InferOptions& options, const std::function<void(std::string_view)>& on_text,
+                                 Progress& progress);
 
 }  // namespace plasticity

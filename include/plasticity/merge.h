@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <vector>
 
+#include "plasticity/export.h"
+
 namespace plasticity {
 
 struct GateGradients;
@@ -13,8 +15,8 @@ struct Statistics;
 /// the order in which doubles are added (1e-12 relative; signed sums relative to the absolute ones).
 /// @throws Error (kUsage for a slice that is named twice or missing, or a file that is no slice's; kMalformed where two
 ///         differ in model, tokenizer, data, adapter or options; kMissing, kIo)
-GateGradients merge_gate_gradients(const std::vector<std::filesystem::path>& slices);
+PLASTICITY_API GateGradients merge_gate_gradients(const std::vector<std::filesystem::path>& slices);
 /// The same of statistics.
-Statistics merge_statistics(const std::vector<std::filesystem::path>& slices);
+PLASTICITY_API Statistics merge_statistics(const std::vector<std::filesystem::path>& slices);
 
 }  // namespace plasticity

@@ -4,10 +4,13 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "plasticity/export.h"
 #include "plasticity/gram_memory.h"
+#include "plasticity/overwrite.h"
 
 namespace plasticity {
 
@@ -21,6 +24,13 @@ struct PruneRequest {
     double amount = 0;  ///< kKvGroups: KV groups removed in every layer; kHeads: share of all query heads, [0, 1)
     double channel_share = 0;  ///< of all feed-forward channels, [0, 1); not with kAuto, needs statistics
 };
+
+/// "auto" | "off" | "kv-groups=N" | "heads=F" | "ffn=F", or one of the second two and the last with a comma between.
+/// @throws Error (kUsage)
+PLASTICITY_API PruneRequest parse_prune(std::string_view text);
+
+/// "REGEX=TYPE", an entry of PlanOptions::tensor_types. @throws Error (kUsage)
+PLASTICITY_API std::pair<std::string, std::string> parse_tensor_type(std::string_view text);
 
 /// Trials of plans in memory, on calibration text. They take the model's weights twice.
 struct TrialRequest {
@@ -62,11 +72,18 @@ struct PlanOptions {
 
 /// Refuses what plan() would refuse of its options before it looks at scores, which need not be there yet.
 /// @throws Error (kUsage; as open_model)
-void check_plan_options(const PlanOptions& options);
+PLASTICITY_API void check_plan_options(const PlanOptions& options);
 
 /// PLAN: what to prune and a type for every tensor, within the device's memory or the file size asked for.
 /// Deterministic, but for a refinement that is bounded by time.
 /// @throws Error (kUsage, kMissing, kMalformed; kInfeasible with the smallest budget that would do), Interrupted
 Recipe plan(const PlanOptions& options, Progress& progress);
+
+/// As plan(), for programs that link the library, to whom a recipe is its file. A refinement that is interrupted leaves
+/// its checkpoint, if there is to be one, for the next call.
+/// @param output  recipe.json to write; empty: none. @returns its text
+/// @throws as plan(); Error (kUsage, kIo) before any work where the output cannot be written
+PLASTICITY_API std::string plan_to_file(const PlanOptions& options, const std::filesystem::path& output,
+                                        Overwrite overwrite, Progress& progress);
 
 }  // namespace plasticity

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plasticity/backend_choice.h"
+#include "plasticity/export.h"
 
 namespace plasticity {
 
@@ -60,6 +61,6 @@ struct ScoreOptions {
 /// (Gram matrices but for rounding), but on the device. Peak memory: the weights twice, at `precision`, where there is
 /// room for them; otherwise they pass through a layer at a time.
 /// @throws Error (kUsage, kMissing, kMalformed, kIo; kInfeasible where memory_bytes are too few), Interrupted
-GateGradients score(const ScoreOptions& options, Progress& progress);
+PLASTICITY_API GateGradients score(const ScoreOptions& options, Progress& progress);
 
 }  // namespace plasticity

@@ -5,8 +5,9 @@
 #include <functional>
 #include <string>
 
-#include "engine/cache_request.h"
 #include "plasticity/backend_choice.h"
+#include "plasticity/cache_request.h"
+#include "plasticity/export.h"
 
 namespace plasticity {
 
@@ -30,6 +31,7 @@ struct ServeOptions {
 
 /// SERVE: the model over HTTP as OpenAI's API, until SIGINT or SIGTERM. @param on_ready  given the URL once it listens
 /// @throws Interrupted when told to end; Error (kMissing, kMalformed, kUsage, kIo)
-void serve(const ServeOptions& options, const std::function<void(const std::string&)>& on_ready, Progress& progress);
+PLASTICITY_API void serve(const ServeOptions& options, const std::function<void(const std::string&)>& on_ready,
+                          Progress& progress);
 
 }  // namespace plasticity

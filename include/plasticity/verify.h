@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plasticity/backend_choice.h"
+#include "plasticity/export.h"
 
 namespace plasticity {
 
@@ -27,6 +28,6 @@ struct VerifyOptions {
 
 /// VERIFY: does the file hold what its recipe says, and how good is it? Failed checks are part of the report.
 /// @throws Error (kMissing, kMalformed when the file cannot be read at all, kIo), Interrupted
-Report verify(const VerifyOptions& options, Progress& progress);
+PLASTICITY_API Report verify(const VerifyOptions& options, Progress& progress);
 
 }  // namespace plasticity

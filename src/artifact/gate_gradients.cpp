@@ -9,6 +9,7 @@
 
 #include "artifact/json_text.h"
 #include "core/error.h"
+#include "io/atomic_file.h"
 #include "io/problem_list.h"
 #include "io/strict_json.h"
 #include "model/attempt.h"

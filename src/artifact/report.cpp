@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact/json_text.h"
+#include "io/atomic_file.h"
 
 namespace plasticity {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/cache_request.h"
-#include "engine/sampler_options.h"
+#include "plasticity/sampler_options.h"
 
 namespace plasticity {
 

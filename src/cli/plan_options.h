@@ -28,8 +28,4 @@ inline constexpr auto kGramMemoryHelp =
 /// Everything but MODEL, --scores, --stats and --gram.
 void add_plan_options(CLI::App& command, PlanArguments& arguments);
 
-/// "auto" | "off" | "kv-groups=N" | "heads=F" | "ffn=F", or one of the second two and the last with a comma between.
-/// @throws Error (kUsage)
-PruneRequest parse_prune(const std::string& text);
-
 }  // namespace plasticity

@@ -167,4 +167,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
             .seconds = seconds_since(started)};
 }
 
+CompressResult compress(const CompressOptions& options, const std::filesystem::path& recipe, Progress& progress) {
+    return compress(options, load_recipe(recipe), progress);
+}
+
 }  // namespace plasticity

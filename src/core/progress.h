@@ -1,39 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <cstdio>
 #include <memory>
-#include <string_view>
+
+#include "plasticity/progress.h"  // IWYU pragma: export
 
 namespace plasticity {
 
-/// Where a stage reports how far it is. One task at a time: begin, advance…, end.
-/// Called from the stage's own thread only.
-class Progress {
-public:
-    virtual ~Progress() = default;
-
-    /// @param total  units of work, 0 when unknown
-    /// @param unit   what is counted, for rates: "tokens", "bytes", "tensors"
-    virtual void begin(std::string_view task, std::uint64_t total, std::string_view unit) = 0;
-    /// @param done    units finished since the last call
-    /// @param detail  a few words on the current state ("loss 1.93"), may be empty
-    virtual void advance(std::uint64_t done, std::string_view detail = {}) = 0;
-    virtual void end() = 0;
-    /// A line worth reading that is not an error.
-    virtual void note(std::string_view message) = 0;
-};
-
-enum class ProgressStyle {
-    kAuto,   ///< a bar with rate and ETA on a terminal, plain lines now and then otherwise
-    kJson,   ///< one JSON object a line: {"event", "task", "done", "total", "unit", "elapsed_s", "eta_s", …}
-    kQuiet,  ///< nothing
-};
-
-/// Reports to stderr (stdout is data). Honours NO_COLOR.
-std::unique_ptr<Progress> make_progress(ProgressStyle style);
-
-/// As above to another stream; `is_terminal` chooses between bar and lines. For tests.
+/// As make_progress(style), to another stream; `is_terminal` chooses between bar and lines. For tests.
 std::unique_ptr<Progress> make_progress(ProgressStyle style, std::FILE* stream, bool is_terminal);
 
 }  // namespace plasticity

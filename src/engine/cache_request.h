@@ -1,21 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
 #include "engine/decoder.h"
 #include "model/architecture.h"
+#include "plasticity/cache_request.h"  // IWYU pragma: export
 
 namespace plasticity {
-
-/// What a user says about the KV cache.
-struct CacheRequest {
-    std::int32_t context_length = 0;  ///< tokens; 0: as many as the work at hand wants
-    std::string kv_type = "f16";      ///< f16 | q8_0 | q4_0
-};
-
-/// A context that conversations and servers take where nobody names one.
-inline constexpr std::int32_t kUsualContext = 4096;
 
 /// What a model runs on.
 struct RunOn {

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/sampler_options.h"
+#include "plasticity/sampler_options.h"
 
 struct llama_sampler;  // NOLINT(readability-identifier-naming): libllama's own
 

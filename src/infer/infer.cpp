@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/progress.h"
 #include "core/units.h"
+#include "engine/cache_request.h"
 #include "engine/generate.h"
 #include "model/model.h"
 

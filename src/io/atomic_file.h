@@ -11,11 +11,9 @@
 
 #include "io/partial_file.h"
 #include "io/partial_journal.h"
+#include "plasticity/overwrite.h"  // IWYU pragma: export
 
 namespace plasticity {
-
-/// What to do where the target exists.
-enum class Overwrite { kRefuse, kReplace };
 
 struct AtomicFileOptions {
     Overwrite overwrite = Overwrite::kRefuse;

@@ -151,4 +151,12 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     return options.trials.any() ? try_plan(planned, *statistics, options, progress) : planned.recipe;
 }
 
+std::string plan_to_file(const PlanOptions& options, const std::filesystem::path& output, Overwrite overwrite,
+                         Progress& progress) {
+    if (!output.empty()) require_writable(output, overwrite);
+    const Recipe recipe = plan(options, progress);
+    if (!output.empty()) save_recipe(recipe, output, overwrite);
+    return recipe_to_json(recipe);
+}
+
 }  // namespace plasticity

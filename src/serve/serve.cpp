@@ -11,6 +11,7 @@
 #include "core/memory.h"
 #include "core/progress.h"
 #include "core/units.h"
+#include "engine/cache_request.h"
 #include "engine/decoder.h"
 #include "model/model.h"
 #include "serve/endpoints.h"

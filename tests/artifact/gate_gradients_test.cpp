@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "io/atomic_file.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "io/atomic_file.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {

@@ -2,7 +2,7 @@
 """Fails when the tree breaks a rule that no compiler checks. Usage: check_structure.py ROOT
 
 The rules: a directory of src/ includes only itself and lower layers, so a stage never includes another stage;
-no hand-written file exceeds 500 lines; nothing is left marked as unfinished; every source file has a header.
+public headers include only public ones; no hand-written file exceeds 500 lines; nothing is left marked as unfinished; every source file has a header.
 """
 
 import re
@@ -18,6 +18,7 @@ LAYERS = [
     ["artifact"],
     ["engine", "quant"],
     ["score", "plan", "compress", "verify", "infer", "serve"],
+    ["api"],
     ["cli", "ipc"],
 ]
 RANK = {directory: rank for rank, row in enumerate(LAYERS) for directory in row}
@@ -68,6 +69,15 @@ def check_layers(name, text):
         yield f'{name}: includes "{included}", but {other}/ is {relation} {own}/; what both need belongs in a lower layer'
 
 
+def check_public(name, text):
+    """A public header is installed, and what it includes of this project with it."""
+    if not name.startswith("include/"):
+        return
+    for included in INCLUDE.findall(text):
+        if "/" in included and not included.startswith("plasticity/"):
+            yield f'{name}: includes "{included}", which is not installed; what it needs of that belongs in include/'
+
+
 def check_length(name, text):
     """One concept per file."""
     lines = text.count("\n")
@@ -91,7 +101,7 @@ def check_header(name, text):
         yield f'{name}: includes no header of {own}/, so nothing declares what it defines'
 
 
-CHECKS = [check_layers, check_length, check_finished, check_header]
+CHECKS = [check_layers, check_public, check_length, check_finished, check_header]
 
 
 def is_code(path):

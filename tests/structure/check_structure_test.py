@@ -16,7 +16,7 @@ SOUND = {
     "src/quant/quantize.h": '#include "core/error.h"\n',
     "src/score/score.cpp": '#include "plasticity/score.h"\n#include "core/error.h"\n#include <vector>\n',
     "src/cli/main.cpp": '#include "plasticity/score.h"\n#include "plasticity/plan.h"\n',
-    "include/plasticity/score.h": '#include "core/error.h"\n',
+    "include/plasticity/score.h": '#include "plasticity/error.h"\n#include <vector>\n',
     "include/plasticity/plan.h": "#pragma once\n",
     "scripts/tool": "#!/usr/bin/env bash\n" + "true\n" * 400,
     "docs/long.md": "prose\n" * 900,
@@ -50,12 +50,15 @@ class CheckStructure(unittest.TestCase):
     def test_a_public_header_includes_another_stage(self):
         self.expect_one("include/plasticity/plan.h", "#include <plasticity/score.h>\n", "sibling", "score")
 
+    def test_a_public_header_includes_a_private_one(self):
+        self.expect_one("include/plasticity/plan.h", '#include "core/error.h"\n', "not installed")
+
     def test_engine_and_quant_do_not_know_each_other(self):
         self.expect_one("src/engine/decoder.h", '#include "quant/quantize.h"\n', "sibling", "quant")
 
     def test_a_layer_includes_a_higher_one(self):
         for lower, higher in [("core", "io"), ("io", "model"), ("model", "artifact"), ("artifact", "engine"),
-                              ("quant", "compress"), ("infer", "cli"), ("core", "cli")]:
+                              ("quant", "compress"), ("infer", "api"), ("api", "cli"), ("core", "cli")]:
             with self.subTest(lower=lower, higher=higher):
                 self.expect_one(f"src/{lower}/x.h", f'  # include "{higher}/y.h"\n', "above")
 

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace plasticity {
+
+/// What a user says about the KV cache.
+struct CacheRequest {
+    std::int32_t context_length = 0;  ///< tokens; 0: as many as the work at hand wants
+    std::string kv_type = "f16";      ///< f16 | q8_0 | q4_0
+};
+
+/// A context that conversations and servers take where nobody names one.
+inline constexpr std::int32_t kUsualContext = 4096;
+
+}  // namespace plasticity
