@@ -31,8 +31,8 @@ plasticity_library(compress plasticity_quant)
 plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)
 plasticity_library(serve plasticity_engine PkgConfig::HTTPLIB)
-plasticity_library(cli plasticity_serve plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer
-                   CLI11::CLI11)
+plasticity_library(api plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer)
+plasticity_library(cli plasticity_serve plasticity_api CLI11::CLI11)
 
 # The page that the server shows is a part of the program.
 set(chat_page ${CMAKE_SOURCE_DIR}/src/serve/page.html)
@@ -41,8 +41,10 @@ file(READ ${chat_page} chat_page_html)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/chat_page.cpp.in ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp @ONLY)
 target_sources(plasticity_serve PRIVATE ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp)
 
-# The version is stated once, in project(); #include "core/version.h" gives it to the code.
+# The version is stated once, in project(); #include "core/version.h" gives it to the code, "plasticity/version.h"
+# to programs that link the library.
 configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/core/version.h @ONLY)
+configure_file(${CMAKE_SOURCE_DIR}/cmake/public_version.h.in ${CMAKE_BINARY_DIR}/generated/plasticity/version.h @ONLY)
 target_include_directories(plasticity_core PUBLIC ${CMAKE_BINARY_DIR}/generated)
 
 # A file in src/model/families is a family of models: it defines `const Family& families::<file name>()`, and this makes

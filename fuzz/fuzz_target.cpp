@@ -24,6 +24,7 @@ constexpr std::array kTargets{
     Target{"recipe", run_recipe},
     Target{"safetensors", run_safetensors},
     Target{"shard_index", run_shard_index},
+    Target{"stage_request", run_stage_request},
     Target{"statistics", run_statistics},
     Target{"tokenizer", run_tokenizer},
     Target{"vocabulary", run_vocabulary},

@@ -46,6 +46,7 @@ void run_gguf(std::span<const std::byte> input);
 void run_recipe(std::span<const std::byte> input);
 void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
+void run_stage_request(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);
 void run_tokenizer(std::span<const std::byte> input);
 void run_vocabulary(std::span<const std::byte> input);

@@ -186,6 +186,13 @@ void write_text_seeds(const fs::path& seeds) {
         R"({"messages":[{"role":"system","content":"b"},{"role":"user","content":[{"type":"text","text":"a"}]}],)"
         R"("stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"stop":["x"]})");
     write_text(seeds / "api_request/tokenize.seed", R"({"content":"a b","add_special":true})");
+    write_text(seeds / "stage_request/plan.seed",
+               R"({"model":"m","scores":"s","device":"16gb","prune":"kv-groups=1,ffn=0.1","tensor-type":["a=q4_K"]})");
+    write_text(
+        seeds / "stage_request/score.seed",
+        R"({"model":"m","data":["d"],"output":"o","memory":"4GB","epochs":1,"lr":1e-4,"gpu-layers":3,"force":true})");
+    write_text(seeds / "stage_request/infer.seed",
+               R"({"model":"m","prompt":"p","stop":"x","temp":0.5,"seed":4294967295,"predict":-1,"kv-type":null})");
     write_text(seeds / "corpus/forms.seed",
                "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
                "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
@@ -201,7 +208,7 @@ int main(int argc, char** argv) {
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
     for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors",
-                               "shard_index", "statistics", "tokenizer", "vocabulary"})
+                               "shard_index", "stage_request", "statistics", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");

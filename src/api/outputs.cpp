@@ -1,4 +1,4 @@
-#include "cli/outputs.h"
+#include "api/outputs.h"
 
 #include <fmt/format.h>
 

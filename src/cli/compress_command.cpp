@@ -3,9 +3,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/outputs.h"
+#include "api/stage_results.h"
 #include "artifact/recipe.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "core/error.h"
 #include "core/units.h"
@@ -36,12 +37,6 @@ Recipe recipe_for(const CompressCommand& command, Progress& progress) {
     return plan(options, progress);
 }
 
-nlohmann::json sources_json(const CompressResult& done) {
-    nlohmann::json sources = nlohmann::json::array();
-    for (const HashedFile& file : done.sources) sources.push_back({{"name", file.name}, {"sha256", file.sha256}});
-    return sources;
-}
-
 void run_compress(CompressCommand& command) {
     command.options.threads = command.common.threads;
     command.options.overwrite = command.common.force;
@@ -55,23 +50,9 @@ void run_compress(CompressCommand& command) {
                         command.common.overwrite());
     const Recipe recipe = recipe_for(command, *progress);
     const CompressResult done = compress(command.options, recipe, *progress);
-    const double ratio = static_cast<double>(done.source_bytes) / static_cast<double>(done.file_bytes);
+    const double ratio = compression_ratio(done);
     if (command.common.json)
-        print_json(
-            {{"output", command.options.output.string()},
-             {"file_bytes", done.file_bytes},
-             {"source_bytes", done.source_bytes},
-             {"compression_ratio", ratio},
-             {"tensors", done.tensors},
-             {"compensated", done.compensated},
-             {"with_error_feedback", done.with_error_feedback},
-             {"output_error_ratio", done.output_error_ratio ? nlohmann::json(*done.output_error_ratio) : nullptr},
-             {"narrowed_by_memory", done.narrowed_by_memory},
-             {"left_out_by_memory", done.left_out_by_memory},
-             {"sources", sources_json(done)},
-             {"sha256", done.sha256.empty() ? nlohmann::json(nullptr) : nlohmann::json(done.sha256)},
-             {"seconds", done.seconds},
-             {"dry_run", command.options.dry_run}});
+        print_json(compress_result_json(done, command.options));
     else if (command.options.dry_run)
         print_line(fmt::format("{}: would be {} bytes ({}), {:.2f} times smaller", command.options.output.string(),
                                done.file_bytes, format_bytes(done.file_bytes), ratio));

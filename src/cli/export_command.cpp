@@ -4,9 +4,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "api/outputs.h"
 #include "artifact/adapted_model.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "model/gguf_export.h"
 #include "model/hf_export.h"
 #include "model/model.h"

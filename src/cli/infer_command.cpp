@@ -3,6 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/stage_results.h"
 #include "cli/command.h"
 #include "cli/generation_options.h"
 #include "core/error.h"
@@ -17,35 +18,6 @@ struct InferCommand {
     TextSource prompt;
     TextSource grammar;
 };
-
-nlohmann::ordered_json token_json(const InferredToken& token) {
-    return {{"token_id", token.id}, {"token", token.text}, {"logprob", token.log_probability}};
-}
-
-void print_result(const InferCommand& command, const InferResult& result) {
-    nlohmann::ordered_json document{{"text", result.text},
-                                    {"prompt_tokens", result.prompt_tokens},
-                                    {"generated_tokens", result.tokens.size()},
-                                    {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
-                                    {"generated_tokens_per_second", result.generated_tokens_per_second()},
-                                    {"stop_reason", result.stop_reason},
-                                    {"backend", result.backend},
-                                    {"context_length", result.context_length},
-                                    {"load_seconds", result.load_seconds},
-                                    {"prompt_seconds", result.prompt_seconds},
-                                    {"generation_seconds", result.generation_seconds},
-                                    {"token_ids", nlohmann::ordered_json::array()}};
-    for (const InferredToken& token : result.tokens) document["token_ids"].push_back(token.id);
-    if (command.options.top_probabilities >= 0) {
-        auto& list = document["logprobs"] = nlohmann::ordered_json::array();
-        for (const InferredToken& token : result.tokens) {
-            list.push_back(token_json(token));
-            auto& top = list.back()["top"] = nlohmann::ordered_json::array();
-            for (const InferredToken& other : token.top) top.push_back(token_json(other));
-        }
-    }
-    print_json(document);
-}
 
 void run_infer(InferCommand& command) {
     InferOptions& options = command.options;
@@ -64,7 +36,7 @@ void run_infer(InferCommand& command) {
         },
         *progress);
     if (json)
-        print_result(command, result);
+        print_json(infer_result_json(result, options));
     else
         print_line("");
     progress->note(fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}",

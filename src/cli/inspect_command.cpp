@@ -3,10 +3,10 @@
 #include <optional>
 #include <vector>
 
+#include "api/outputs.h"
 #include "artifact/score_spread.h"
 #include "cli/command.h"
 #include "cli/inspection.h"
-#include "cli/outputs.h"
 #include "cli/score_map.h"
 
 namespace plasticity {

@@ -3,10 +3,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/outputs.h"
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "core/error.h"
 #include "plasticity/merge.h"
 

@@ -3,9 +3,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/outputs.h"
 #include "artifact/recipe.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "core/units.h"
 #include "plan/explain.h"

@@ -3,12 +3,12 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/outputs.h"
 #include "artifact/recipe.h"
 #include "artifact/report.h"
 #include "cli/command.h"
 #include "cli/fine_tune_options.h"
 #include "cli/held_out.h"
-#include "cli/outputs.h"
 #include "cli/plan_options.h"
 #include "cli/run_state.h"
 #include "cli/run_summary.h"

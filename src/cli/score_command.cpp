@@ -4,10 +4,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "api/outputs.h"
+#include "api/stage_results.h"
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
 #include "cli/fine_tune_options.h"
-#include "cli/outputs.h"
 #include "cli/score_map.h"
 #include "core/mpi_ranks.h"
 #include "core/units.h"
@@ -26,23 +27,13 @@ struct ScoreCommand {
     FineTuneArguments fine_tune;
 };
 
-nlohmann::ordered_json summary(const ScoreCommand& command, const GateGradients& gradients) {
-    nlohmann::ordered_json document{{"output", command.output.string()},
-                                    {"examples", gradients.num_steps},
-                                    {"tokens", gradients.num_tokens},
-                                    {"mean_loss", gradients.mean_loss}};
-    if (gradients.fine_tune) document["fine_tune"] = fine_tune_json(*gradients.fine_tune);
-    if (command.options.save_adapter) document["adapter"] = command.options.save_adapter->string();
-    return document;
-}
-
 void report(const ScoreCommand& command, const GateGradients& gradients) {
     save_gate_gradients(gradients, command.output, command.common.overwrite());
     if (command.plot)
         write_text_file(*command.plot, score_map_svg({{command.output.filename().string(), gradients}}),
                         command.common.overwrite());
     if (command.common.json)
-        print_json(summary(command, gradients));
+        print_json(score_result_json(gradients, command.output, command.options.save_adapter));
     else
         print_line(fmt::format("{}: {} layers × {} heads from {} examples ({} target tokens), mean loss {:.4f}",
                                command.output.string(), gradients.absolute_sums.size(), gradients.num_heads,

@@ -7,11 +7,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "api/outputs.h"
 #include "artifact/json_text.h"
 #include "artifact/recipe.h"
 #include "cli/frontier_plot.h"
 #include "cli/held_out.h"
-#include "cli/outputs.h"
 #include "cli/speed_sample.h"
 #include "cli/stage_chain.h"
 #include "core/error.h"

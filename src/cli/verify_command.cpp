@@ -3,9 +3,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "api/outputs.h"
 #include "artifact/report.h"
 #include "cli/command.h"
-#include "cli/outputs.h"
 #include "cli/report_text.h"
 #include "plasticity/verify.h"
 
