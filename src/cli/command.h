@@ -65,5 +65,6 @@ void add_export_command(CLI::App& program, CommandResult& result);
 void add_diff_command(CLI::App& program, CommandResult& result);
 void add_run_command(CLI::App& program, CommandResult& result);
 void add_tune_command(CLI::App& program, CommandResult& result);
+void add_reference_command(CLI::App& program, CommandResult& result);
 
 }  // namespace plasticity

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -11,10 +12,10 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/program.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/mpi_ranks.h"
-#include "core/version.h"
 #include "io/printable.h"
 
 namespace {
@@ -30,37 +31,15 @@ std::vector<std::string> with_long_names(std::span<char*> arguments) {
 }
 
 int run(int argc, char** argv) {
-    CLI::App program{
-        "Compresses a language model for one task and one device into a GGUF that stock llama.cpp runs.\n"
-        "Exit codes: 0 ok, 1 internal, 2 usage, 3 input missing, 4 input malformed, 5 budget infeasible,\n"
-        "6 I/O or disk full, 7 verification failed, 130/143 interrupted.",
-        "plasticity"};
-    program.set_version_flag("--version", std::string("plasticity ") + kVersion);
-    program.require_subcommand(1);
-
     CommandResult result;
-    add_run_command(program, result);
-    add_tune_command(program, result);
-    add_score_command(program, result);
-    add_merge_command(program, result);
-    add_plan_command(program, result);
-    add_compress_command(program, result);
-    add_verify_command(program, result);
-    add_infer_command(program, result);
-    add_chat_command(program, result);
-    add_serve_command(program, result);
-    add_eval_command(program, result);
-    add_bench_command(program, result);
-    add_inspect_command(program, result);
-    add_diff_command(program, result);
-    add_export_command(program, result);
+    const std::unique_ptr<CLI::App> program = make_program(result);
     std::vector<std::string> arguments = with_long_names(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     try {
-        program.parse(std::move(arguments));
+        program->parse(std::move(arguments));
     } catch (const CLI::Success& wanted) {  // --help, --version
-        return program.exit(wanted);
+        return program->exit(wanted);
     } catch (const CLI::ParseError& problem) {
-        program.exit(problem);
+        program->exit(problem);
         return static_cast<int>(ErrorKind::kUsage);
     }
     return result.exit_code;
