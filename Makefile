@@ -1,7 +1,7 @@
 # The front door: each target does what it needs first, on a fresh machine too. The work is done by scripts/.
 # PLASTICITY_LLAMA_PREFIX=DIR uses an installed llama.cpp; PLASTICITY_CUDA=ON (VULKAN, METAL) chooses ggml's devices.
 .DEFAULT_GOAL := build
-.PHONY: build setup demo test trainer-test fuzz bench coverage format clean help
+.PHONY: build setup demo test install package trainer-test fuzz bench coverage format clean help
 
 build: setup  ## set up and build build/plasticity (what plain `make` does)
 	@scripts/build release plasticity
@@ -14,6 +14,13 @@ demo: build  ## all five stages on SmolLM2-135M with Python sources as the task
 
 test: setup  ## format, clang-tidy, sanitizers and every test
 	@scripts/test
+
+install: build  ## install the program, the library, man pages and completions (PREFIX, DESTDIR)
+	@scripts/build release plasticity plasticity_library reference
+	@cmake --install build/release --prefix "$(or $(PREFIX),/usr/local)"
+
+package:  ## Debian packages in build/packages, for machines other than this one too
+	@scripts/package
 
 trainer-test:  ## tests of the Python trainer, in an environment of 5.6 GB that it makes
 	@scripts/trainer pytest --quiet trainer

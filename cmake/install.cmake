@@ -24,8 +24,10 @@ if(BUILD_SHARED_LIBS)
     target_link_libraries(plasticity_library PRIVATE ${static_libraries})
     if(NOT APPLE)
         # Headers of the standard library and ggml leave symbols of their own in every object.
-        target_link_options(plasticity_library PRIVATE LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map
-                            LINKER:-z,defs)
+        target_link_options(plasticity_library PRIVATE LINKER:--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
+        if(NOT PLASTICITY_SANITIZE)  # whose symbols are the program's
+            target_link_options(plasticity_library PRIVATE LINKER:-z,defs)
+        endif()
         set_property(TARGET plasticity_library PROPERTY LINK_DEPENDS ${CMAKE_SOURCE_DIR}/cmake/exports.map)
     endif()
 else()
@@ -64,8 +66,9 @@ install(FILES ${CMAKE_BINARY_DIR}/generated/plasticity.pc DESTINATION ${CMAKE_IN
 
 # What people look up, made by the program itself.
 set(reference_folder ${CMAKE_BINARY_DIR}/reference)
+string(TIMESTAMP today "%Y-%m-%d" UTC)  # or of SOURCE_DATE_EPOCH
 add_custom_command(OUTPUT ${reference_folder}/made VERBATIM DEPENDS plasticity
-                   COMMAND plasticity reference man -o ${reference_folder}/man1
+                   COMMAND plasticity reference man -o ${reference_folder}/man1 --date ${today}
                    COMMAND plasticity reference bash -o ${reference_folder}
                    COMMAND plasticity reference zsh -o ${reference_folder}
                    COMMAND plasticity reference fish -o ${reference_folder}
