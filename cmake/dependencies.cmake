@@ -2,7 +2,11 @@
 
 # scripts/setup leaves a link to the prefix it found or built here; the presets point at it. The link is resolved
 # so that a build follows when set-up makes another prefix (a new version, other options, another CPU).
-set(PLASTICITY_LLAMA_PREFIX "" CACHE PATH "Where llama.cpp is installed; empty: CMake's usual search")
+set(default_llama_prefix "")
+if(SKBUILD)  # pip knows no presets
+    set(default_llama_prefix "${CMAKE_SOURCE_DIR}/build/llama.cpp")
+endif()
+set(PLASTICITY_LLAMA_PREFIX "${default_llama_prefix}" CACHE PATH "Where llama.cpp is installed; empty: CMake's usual search")
 if(PLASTICITY_LLAMA_PREFIX)
     file(REAL_PATH "${PLASTICITY_LLAMA_PREFIX}" llama_prefix BASE_DIRECTORY "${CMAKE_SOURCE_DIR}")
     if(NOT EXISTS "${llama_prefix}/include/llama.h")
