@@ -5,7 +5,10 @@ execute_process(COMMAND ${Python_EXECUTABLE} -m nanobind --cmake_dir OUTPUT_STRI
 find_package(nanobind CONFIG REQUIRED)
 
 nanobind_add_module(plasticity_python NB_STATIC ${CMAKE_SOURCE_DIR}/python/native.cpp)
-target_compile_options(nanobind-static PRIVATE -w)  # not this project's code
+# Not this project's code: neither its sources nor its headers are held to our warnings.
+target_compile_options(nanobind-static PRIVATE -w)
+get_target_property(nanobind_headers nanobind-static INTERFACE_INCLUDE_DIRECTORIES)
+target_include_directories(plasticity_python SYSTEM PRIVATE ${nanobind_headers} ${Python_INCLUDE_DIRS})
 set_target_properties(plasticity_python PROPERTIES OUTPUT_NAME _native)
 target_link_libraries(plasticity_python PRIVATE plasticity_api)
 if(NOT APPLE)
@@ -13,6 +16,6 @@ if(NOT APPLE)
 endif()
 
 nanobind_add_stub(plasticity_python_stub MODULE _native OUTPUT ${CMAKE_BINARY_DIR}/_native.pyi
-                  PYTHON_PATH $<TARGET_FILE_DIR:plasticity_python> ${CMAKE_SOURCE_DIR}/python DEPENDS plasticity_python)
+                  PYTHON_PATH $<TARGET_FILE_DIR:plasticity_python> DEPENDS plasticity_python)
 install(TARGETS plasticity_python LIBRARY DESTINATION plasticity COMPONENT python)
 install(FILES ${CMAKE_BINARY_DIR}/_native.pyi DESTINATION plasticity COMPONENT python)
