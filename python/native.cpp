@@ -15,7 +15,6 @@
 #include "api/stages.h"
 #include "core/error.h"
 #include "core/interrupt.h"
-#include "core/version.h"
 #include "plasticity/gate_gradients.h"
 #include "plasticity/statistics.h"
 
@@ -131,7 +130,9 @@ void bind_gate_gradients(nb::module_& module) {
             "layer_scores", [](const GateGradients& self) { return arrays(self.layer_scores()); },
             nb::sig("def layer_scores(self) -> list[numpy.typing.NDArray[numpy.float64]]"),
             "Mean |gradient| divided by the 99th percentile over all heads, clipped to 1.");
-    module.def("load_gate_gradients", &load_gate_gradients, nb::arg("path"), "Reads gate_gradients.json.");
+    module.def("load_gate_gradients", &load_gate_gradients, nb::arg("path"),
+               nb::sig("def load_gate_gradients(path: str | os.PathLike[str]) -> GateGradients"),
+               "Reads gate_gradients.json.");
 }
 
 void bind_statistics(nb::module_& module) {
@@ -160,6 +161,7 @@ void bind_statistics(nb::module_& module) {
              nb::sig("def find_curvature(self, name: str) -> CurvatureStatistics | None"));
     module.def(
         "load_statistics", [](const std::filesystem::path& path) { return load_statistics(path); }, nb::arg("path"),
+        nb::sig("def load_statistics(path: str | os.PathLike[str]) -> Statistics"),
         "Reads stats.gguf of score, or an imatrix of llama-imatrix.");
 }
 
@@ -168,7 +170,6 @@ void bind_statistics(nb::module_& module) {
 
 NB_MODULE(_native, module) {
     using namespace plasticity;
-    module.attr("__version__") = kVersion;
     nb::register_exception_translator(translate);
     bind_stage(module, "score", score_stage);
     bind_stage(module, "plan", plan_stage);

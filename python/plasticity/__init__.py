@@ -4,6 +4,8 @@ Five stages, each a function from files to a file: score, plan, compress, verify
 within them, and nothing half-written is left.
 """
 
+from importlib.metadata import version
+
 from plasticity._errors import (
     Cancelled,
     Error,
@@ -19,12 +21,13 @@ from plasticity._native import (
     CurvatureStatistics,
     GateGradients,
     Statistics,
-    __version__,
     load_gate_gradients,
     load_statistics,
 )
 from plasticity._results import CompressResult, InferResult, Progress, Report
 from plasticity._stages import compress, infer, plan, score, verify
+
+__version__ = version("plasticity")
 
 __all__ = [
     "Cancelled",
