@@ -31,8 +31,10 @@ plasticity_library(compress plasticity_quant)
 plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)
 plasticity_library(serve plasticity_engine PkgConfig::HTTPLIB)
+plasticity_library(ipc plasticity_artifact)
+plasticity_library(pipeline plasticity_ipc yaml-cpp)
 plasticity_library(cli plasticity_serve plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer
-                   CLI11::CLI11)
+                   plasticity_pipeline CLI11::CLI11)
 
 # The page that the server shows is a part of the program.
 set(chat_page ${CMAKE_SOURCE_DIR}/src/serve/page.html)

@@ -186,6 +186,21 @@ void write_text_seeds(const fs::path& seeds) {
         R"({"messages":[{"role":"system","content":"b"},{"role":"user","content":[{"type":"text","text":"a"}]}],)"
         R"("stream":true,"stream_options":{"include_usage":true},"logprobs":true,"top_logprobs":2,"stop":["x"]})");
     write_text(seeds / "api_request/tokenize.seed", R"({"content":"a b","add_special":true})");
+    write_text(seeds / "rpc_request/compress.seed",
+               R"({"jsonrpc":"2.0","id":1,"method":"plasticity/compress","params":{"capturePath":"/g.json",)"
+               R"("modelPath":"O/N","deviceSpec":"32gb","outputPath":"~/o.gguf","threads":1,"force":true}})");
+    write_text(
+        seeds / "rpc_request/verify.seed",
+        R"({"jsonrpc":"2.0","id":"a","method":"plasticity/verify","params":{"modelPath":"/m","dataPaths":["/d"],)"
+        R"("baseModelPath":"/b","deviceSpec":{"memoryGb":4,"label":"x"}}})");
+    write_text(seeds / "rpc_request/cancel.seed",
+               R"({"jsonrpc":"2.0","method":"plasticity/cancel","params":{"jobId":1}})");
+    write_text(
+        seeds / "pipeline/both.seed",
+        "name: n\ninputs: {m: , t: 5}\nsteps:\n  - name: a\n    type: Command\n    command: plasticity/score\n"
+        "    forEach: [1/2, 2/2]\n    params: {modelPath: \"{{input.m}}\", dataPaths: [/d], slice: \"{{item}}\",\n"
+        "      outputPath: \"/o{{index}}\"}\n  - name: b\n    type: Shell\n    if: always\n    onFailure: continue\n"
+        "    command: |\n      echo $x\n    params:\n      x: \"{{steps.a.data.*.capturePath}}\"\n");
     write_text(seeds / "corpus/forms.seed",
                "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
                "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
@@ -200,8 +215,8 @@ int main(int argc, char** argv) {
     }
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
-    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors",
-                               "shard_index", "statistics", "tokenizer", "vocabulary"})
+    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "pipeline", "recipe",
+                               "rpc_request", "safetensors", "shard_index", "statistics", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");

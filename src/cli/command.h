@@ -65,5 +65,8 @@ void add_export_command(CLI::App& program, CommandResult& result);
 void add_diff_command(CLI::App& program, CommandResult& result);
 void add_run_command(CLI::App& program, CommandResult& result);
 void add_tune_command(CLI::App& program, CommandResult& result);
+void add_ipc_command(CLI::App& program, CommandResult& result);
+void add_call_command(CLI::App& program, CommandResult& result);
+void add_pipeline_command(CLI::App& program, CommandResult& result);
 
 }  // namespace plasticity

@@ -54,6 +54,9 @@ int run(int argc, char** argv) {
     add_inspect_command(program, result);
     add_diff_command(program, result);
     add_export_command(program, result);
+    add_ipc_command(program, result);
+    add_call_command(program, result);
+    add_pipeline_command(program, result);
     std::vector<std::string> arguments = with_long_names(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
     try {
         program.parse(std::move(arguments));

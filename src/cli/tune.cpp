@@ -19,6 +19,7 @@
 #include "core/units.h"
 #include "engine/evaluate.h"
 #include "io/corpus.h"
+#include "io/file_identity.h"
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plasticity/compress.h"

@@ -17,8 +17,9 @@ LAYERS = [
     ["model"],
     ["artifact"],
     ["engine", "quant"],
-    ["score", "plan", "compress", "verify", "infer", "serve"],
-    ["cli", "ipc"],
+    ["score", "plan", "compress", "verify", "infer", "serve", "ipc"],
+    ["pipeline"],
+    ["cli"],
 ]
 RANK = {directory: rank for rank, row in enumerate(LAYERS) for directory in row}
 
