@@ -27,6 +27,8 @@ constexpr std::array kTargets{
     Target{"safetensors", run_safetensors},
     Target{"shard_index", run_shard_index},
     Target{"statistics", run_statistics},
+    Target{"stock_logits", run_stock_logits},
+    Target{"tasks", run_tasks},
     Target{"tokenizer", run_tokenizer},
     Target{"vocabulary", run_vocabulary},
 };

@@ -49,6 +49,8 @@ void run_rpc_request(std::span<const std::byte> input);
 void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);
+void run_stock_logits(std::span<const std::byte> input);
+void run_tasks(std::span<const std::byte> input);
 void run_tokenizer(std::span<const std::byte> input);
 void run_vocabulary(std::span<const std::byte> input);
 

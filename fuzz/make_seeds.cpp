@@ -204,6 +204,16 @@ void write_text_seeds(const fs::path& seeds) {
     write_text(seeds / "corpus/forms.seed",
                "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
                "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
+    write_text(seeds / "tasks/forms.seed", R"({"name":"a","prompt":"p","exact":"e","maxTokens":8,"stop":["\n"]})"
+                                           "\n\n"
+                                           R"({"prompt":"p","regex":"^(a|b)+$","chat":true})"
+                                           "\r\n"
+                                           R"({"prompt":"p","python":"assert output"})");
+    // A chunk of four tokens has one row: a step, the lowest value, and codes of three tokens and one of padding.
+    std::string logits = "_logits_";
+    for (const std::uint32_t word : {4u, 3u, 1u, 0u, 1u, 2u, 1u, 0x3f000000u, 0xc1000000u, 0x00020000u, 0x00000005u})
+        for (int shift = 0; shift < 32; shift += 8) logits += static_cast<char>(word >> shift & 0xff);
+    write_text(seeds / "stock_logits/one_row.seed", logits);
 }
 
 }  // namespace
@@ -216,7 +226,8 @@ int main(int argc, char** argv) {
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
     for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "pipeline", "recipe",
-                               "rpc_request", "safetensors", "shard_index", "statistics", "tokenizer", "vocabulary"})
+                               "rpc_request", "safetensors", "shard_index", "statistics", "stock_logits", "tasks",
+                               "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");

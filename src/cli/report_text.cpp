@@ -27,7 +27,7 @@ std::string report_text(const Report& report) {
     std::string text =
         fmt::format("{}: {} ({})\n", report.model_path, format_bytes(report.file_bytes), report.architecture);
     for (const Check& check : report.checks)
-        text += fmt::format("  {} {:<14} {}\n", check.passed ? "ok  " : "FAIL", check.name, check.detail);
+        text += fmt::format("  {} {:<15} {}\n", check.passed ? "ok  " : "FAIL", check.name, check.detail);
     if (report.quality) text += fmt::format("  quality: {}\n", quality_text(*report.quality));
     if (report.quality && report.predicted_kl)
         text += fmt::format("  predicted: {}\n", prediction_text(*report.predicted_kl, report.quality->mean_kl));

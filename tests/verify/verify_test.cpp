@@ -10,10 +10,12 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 #include "verify/generation_check.h"
+#include "verify/peak_check.h"
 
 namespace plasticity {
 namespace {
@@ -91,7 +93,7 @@ TEST_F(Verify, PassesWhatCompressWrites) {
     write();
     const Report report = run();
     for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
-    EXPECT_EQ(report.checks.size(), 6u);
+    EXPECT_EQ(report.checks.size(), 8u);
     EXPECT_EQ(report.architecture, "deci");
     EXPECT_EQ(report.file_bytes, std::filesystem::file_size(out_));
     EXPECT_EQ(report.test_prompt, "def fibonacci(n):");
@@ -115,6 +117,96 @@ TEST_F(Verify, MeasuresQualityAgainstTheBase) {
     ASSERT_TRUE(same.quality);
     EXPECT_LT(same.quality->max_kl, 1e-6);
     EXPECT_EQ(same.quality->top1_agreement, 1.0);
+}
+
+TEST_F(Verify, KeepsTheHistogramAndWhatItTook) {
+    write();
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    const Report report = run({.base = base_, .data = {dir_ / "text.txt"}, .chunks = 2});
+    ASSERT_TRUE(report.quality && report.coherence);
+    EXPECT_TRUE(report.quality->errors);
+    EXPECT_TRUE(report.coherence->judged_by_base);
+    EXPECT_NE(find(report, "weights")->detail.find("are the base's"), std::string::npos);
+    const std::string json = report_to_json(report);
+    for (const char* key : {"\"histogram\"", "\"edges\"", "\"medianKlError\"", "\"judgedBy\": \"base\""})
+        EXPECT_NE(json.find(key), std::string::npos) << key;
+#ifdef __linux__
+    ASSERT_TRUE(report.peak);
+    EXPECT_GT(report.peak->predicted_bytes, report.file_bytes / 2);
+#endif
+}
+
+/// The bytes of two blocks of one geometry change places: every shape, type and number is still as announced.
+TEST_F(Verify, FindsLayersThatChangedPlaces) {
+    recipe_ = test::tiny_recipe(*model_, {.type = GGML_TYPE_Q8_0});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    write();
+    const GgufReader file(out_);
+    for (const GgufTensor& tensor : file.tensors()) {
+        if (!tensor.name.starts_with("blk.0.")) continue;
+        const GgufTensor& other = *file.find("blk.1." + tensor.name.substr(6));
+        std::vector<std::byte> first(tensor.bytes), second(other.bytes);
+        file.read(tensor, 0, first);
+        file.read(other, 0, second);
+        overwrite_at(tensor.offset, second);
+        overwrite_at(other.offset, first);
+    }
+    EXPECT_TRUE(run().passed()) << "nothing tells without the base";
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a');
+    expect_only_failure(run({.base = base_, .data = {dir_ / "text.txt"}}), "weights",
+                        "blk.0.attn_q.weight is not what the base has there");
+}
+
+TEST_F(Verify, HoldsTheFileAgainstThresholds) {
+    write();
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    const auto run_with = [&](const std::string& thresholds) {
+        std::ofstream(dir_ / "thresholds.json") << thresholds;
+        return run({.base = base_, .data = {dir_ / "text.txt"}, .thresholds = dir_ / "thresholds.json", .chunks = 2});
+    };
+    EXPECT_TRUE(run_with(R"({"schemaVersion": 1, "maxMeanKl": 10, "maxPerplexityRatio": 10})").passed());
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "maxMeanKl": 1e-9})"), "kl divergence", "mean KL");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minTop1Agreement": 1, "maxMeanKl": 10})"), "kl divergence",
+                        "expected at least 100.00 %");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minWeightSimilarity": 1})"), "weights",
+                        "expected at least 1.00");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minEntropy": 99})"), "coherence", "expected at least 99");
+}
+
+TEST_F(Verify, RefusesDemandsThatCannotBeMeasured) {
+    write();
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "maxMeanKl": 1})";
+    test::expect_error(ErrorKind::kUsage, {"--base"}, [&] { run({.thresholds = dir_ / "thresholds.json"}); });
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "minTaskAccuracy": 1})";
+    test::expect_error(ErrorKind::kUsage, {"--tasks"}, [&] { run({.thresholds = dir_ / "thresholds.json"}); });
+    test::expect_error(ErrorKind::kMissing, {"llama-perplexity"}, [&] { run({.stock = dir_.path()}); });
+}
+
+TEST_F(Verify, MeasuresTaskAccuracy) {
+    write();
+    std::ofstream(dir_ / "tasks.jsonl") << R"({"name": "any", "prompt": "in the", "regex": "[^]?", "maxTokens": 4})"
+                                        << "\n"
+                                        << R"({"name": "none", "prompt": "in the", "exact": "no model says this"})";
+    const Report report = run({.tasks = dir_ / "tasks.jsonl"});
+    EXPECT_TRUE(report.passed()) << find(report, "tasks")->detail;
+    ASSERT_TRUE(report.tasks);
+    EXPECT_EQ(report.tasks->accuracy(), 0.5);
+    EXPECT_NEAR(report.tasks->standard_error(), 0.3536, 1e-3);
+    EXPECT_FALSE(report.tasks->outcomes[1].passed);
+
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "minTaskAccuracy": 0.6})";
+    expect_only_failure(
+        run({.thresholds = dir_ / "thresholds.json", .tasks = dir_ / "tasks.jsonl"}), "tasks",
+        "1 of 2 passed (50.0 ± 35.4 %); expected at least 60.0 %; the first that did not: none: expected");
+}
+
+TEST(JudgePeak, FailsBeyondTheRatioAndTheSlack) {
+    constexpr std::uint64_t kMb = 1'000'000;
+    EXPECT_TRUE(judge_peak(RunTimePeak{512, 1000 * kMb, 1300 * kMb}, 1.25).passed);
+    const Check check = judge_peak(RunTimePeak{512, 1000 * kMb, 1400 * kMb}, 1.25);
+    EXPECT_FALSE(check.passed);
+    EXPECT_NE(check.detail.find("1.40 GB at 512 tokens; predicted 1.00 GB"), std::string::npos) << check.detail;
+    EXPECT_TRUE(judge_peak(std::nullopt, 1.25).passed);
 }
 
 TEST_F(Verify, PassesAPaddedFileWhichComputesTheSame) {

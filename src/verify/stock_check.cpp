@@ -1,0 +1,139 @@
+#include "verify/stock_check.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "engine/divergence.h"
+#include "io/atomic_file.h"
+#include "io/child_process.h"
+#include "io/temporary_folder.h"
+#include "verify/stock_logits.h"
+#include "verify/subject.h"
+
+namespace plasticity {
+namespace {
+
+constexpr std::string_view kCheckName = "stock llama.cpp";
+constexpr const char* kTool = "llama-perplexity";
+
+/// The line of a tool's log that says why it ended: the last with "error" or "failed" in it, else the last.
+std::string reason_in(std::string_view log) {
+    std::string last, reason;
+    while (!log.empty()) {
+        const std::size_t end = std::min(log.find('\n'), log.size());
+        const std::string_view line = log.substr(0, end);
+        log.remove_prefix(std::min(end + 1, log.size()));
+        if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+        last = line;
+        if (reason.empty() &&
+            (line.find("error") != std::string_view::npos || line.find("failed") != std::string_view::npos))
+            reason = line;
+    }
+    return reason.empty() ? last : reason;
+}
+
+/// Sums over the positions of a chunk.
+struct Distance {
+    double kl = 0, max_kl = 0, stock_nll = 0, own_nll = 0;
+    std::int64_t same_top = 0, positions = 0;
+    float step = 0;
+};
+
+Distance compare_chunk(const StockLogits& stock, Decoder& decoder, const EvaluationText& text) {
+    const std::vector<std::int32_t> chunk = text.chunk(0);
+    std::vector<float> row(static_cast<std::size_t>(stock.n_vocab()));
+    Distance distance;
+    decoder.clear();
+    decoder.feed(std::span(chunk).first(chunk.size() - 1), static_cast<std::size_t>(text.first_scored()),
+                 [&](std::int32_t position, std::span<const float> own) {
+                     distance.step = std::max(distance.step, stock.read_row(position - text.first_scored(), row));
+                     const std::int32_t next = chunk[static_cast<std::size_t>(position) + 1];
+                     const PositionOutcome outcome = compare_position(row, own, next);
+                     distance.kl += outcome.kl;
+                     distance.max_kl = std::max(distance.max_kl, outcome.kl);
+                     distance.stock_nll += outcome.base_nll;
+                     distance.own_nll += outcome.nll;
+                     distance.same_top += outcome.same_top ? 1 : 0;
+                     ++distance.positions;
+                 });
+    return distance;
+}
+
+/// @returns why the rows are not those of this text; empty where they are
+std::string mismatch(const StockLogits& stock, const Decoder& decoder, const EvaluationText& text) {
+    if (stock.n_vocab() != decoder.architecture().n_vocab)
+        return fmt::format("it has {} tokens; the own engine {}", stock.n_vocab(), decoder.architecture().n_vocab);
+    const auto first = std::span(text.tokens).first(static_cast<std::size_t>(text.context));
+    if (stock.context() != text.context || !std::ranges::equal(first, std::span(stock.tokens()).first(first.size())))
+        return "it makes other tokens of the same text";
+    return "";
+}
+
+Check judge(const StockComparison& found, double max_kl) {
+    const std::string text = fmt::format(
+        "mean KL {:.2g}, at most {:.2g} nats over {} positions; perplexity {:.4f}, own engine {:.4f}; the same "
+        "most likely token at {:.2f} %",
+        found.mean_kl, found.max_kl, found.positions, found.stock_perplexity, found.own_perplexity,
+        100 * found.top1_agreement);
+    std::vector<std::string> problems;
+    if (!(found.mean_kl <= max_kl))
+        problems.push_back(fmt::format("{}; expected a mean of at most {:.2g}", text, max_kl));
+    return make_check(kCheckName, problems, text);
+}
+
+ChildResult run_tool(const StockTools& tools, const StockRun& run, const std::filesystem::path& folder) {
+    const std::string context = std::to_string(run.tokens->context), text = (folder / "text.txt").string();
+    write_text_file(text, run.text, Overwrite::kRefuse);
+    return run_child({.program = tools.perplexity,
+                      .arguments = {"-m", std::filesystem::absolute(run.model).string(), "-f", text, "-c", context,
+                                    "-b", context, "--chunks", "1", "-t", std::to_string(run.threads),
+                                    "--kl-divergence-base", (folder / "logits").string()},
+                      .folder = folder});
+}
+
+}  // namespace
+
+StockTools find_stock_tools(const std::filesystem::path& folder) {
+    for (const char* below : {"", "bin", "build/bin"}) {
+        const std::filesystem::path tool = std::filesystem::absolute(folder) / below / kTool;
+        if (std::filesystem::is_regular_file(tool) && access(tool.c_str(), X_OK) == 0) return {tool};
+    }
+    throw Error(ErrorKind::kMissing,
+                fmt::format("{}: has no {} in it, in bin or in build/bin; expected the folder of a "
+                            "llama.cpp that was built",
+                            folder.string(), kTool));
+}
+
+void check_stock(const StockTools& tools, const StockRun& run, Decoder& decoder, Findings findings) {
+    Report& report = findings.report;
+    findings.progress.note(fmt::format("stock llama.cpp: {}", tools.perplexity.string()));
+    const TemporaryFolder folder;
+    const ChildResult ran = run_tool(tools, run, folder.path());
+    const auto finding = [&](const std::string& problem) {
+        report.checks.push_back(make_check(kCheckName, {problem}, ""));
+    };
+    if (!ran.succeeded() || !std::filesystem::exists(folder.path() / "logits"))
+        return finding(fmt::format("{} ended with {}: {}", kTool, ran.ending(), reason_in(ran.err + "\n" + ran.out)));
+    const StockLogits stock(folder.path() / "logits");
+    const std::string other = mismatch(stock, decoder, *run.tokens);
+    if (!other.empty()) return finding(other);
+    const Distance distance = compare_chunk(stock, decoder, *run.tokens);
+    const auto n = static_cast<double>(distance.positions);
+    report.stock_comparison = StockComparison{.tool = tools.perplexity.string(),
+                                              .positions = distance.positions,
+                                              .mean_kl = distance.kl / n,
+                                              .max_kl = distance.max_kl,
+                                              .code_step = distance.step,
+                                              .top1_agreement = static_cast<double>(distance.same_top) / n,
+                                              .stock_perplexity = std::exp(distance.stock_nll / n),
+                                              .own_perplexity = std::exp(distance.own_nll / n)};
+    report.checks.push_back(judge(*report.stock_comparison, run.max_kl));
+}
+
+}  // namespace plasticity
