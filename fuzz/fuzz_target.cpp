@@ -22,6 +22,7 @@ constexpr std::array kTargets{
     Target{"gate_gradients", run_gate_gradients},
     Target{"gguf", run_gguf},
     Target{"recipe", run_recipe},
+    Target{"run_artifacts", run_run_artifacts},
     Target{"safetensors", run_safetensors},
     Target{"shard_index", run_shard_index},
     Target{"statistics", run_statistics},

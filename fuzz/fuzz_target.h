@@ -44,6 +44,7 @@ void run_corpus(std::span<const std::byte> input);
 void run_gate_gradients(std::span<const std::byte> input);
 void run_gguf(std::span<const std::byte> input);
 void run_recipe(std::span<const std::byte> input);
+void run_run_artifacts(std::span<const std::byte> input);
 void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);

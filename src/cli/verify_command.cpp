@@ -6,8 +6,8 @@
 #include "artifact/report.h"
 #include "cli/command.h"
 #include "cli/outputs.h"
-#include "cli/report_text.h"
 #include "plasticity/verify.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
@@ -50,6 +51,23 @@ TEST(Report, PrintsWhatWasPredictedBesideWhatWasMeasured) {
     report.predicted_kl->standard_error = 0.05;
     json = nlohmann::json::parse(report_to_json(report));
     EXPECT_EQ(json["quality"]["predictedKlError"], 0.05);
+}
+
+TEST(Report, ReadsBackAsWritten) {
+    Report report;
+    report.stock = true;
+    report.checks = {{"structure", false, "a; expected b"}};
+    report.quality =
+        QualityPanel{.positions = 2, .mean_kl = 0.5, .mean_kl_error = 0.1, .base_perplexity = 4, .perplexity = 5};
+    report.quality->histogram = {.edges = {0, 1, 2}, .counts = {3, 4}};
+    report.predicted_kl = PredictedKl{.value = 0.4, .standard_error = 0.05};
+    EXPECT_EQ(report_to_json(report_from_json(report_to_json(report), "report.json")), report_to_json(report));
+    EXPECT_EQ(report_to_json(report_from_json(report_to_json(Report{}), "report.json")), report_to_json(Report{}));
+}
+
+TEST(Report, RefusesWhatIsNone) {
+    for (const char* text : {"[]", "{}", R"({"schemaVersion":9})", R"({"schemaVersion":1,"checks":3})"})
+        test::expect_error(ErrorKind::kMalformed, {"report.json"}, [&] { report_from_json(text, "report.json"); });
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ LAYERS = [
     ["model"],
     ["artifact"],
     ["engine", "quant"],
-    ["score", "plan", "compress", "verify", "infer", "serve"],
+    ["score", "plan", "compress", "verify", "infer", "serve", "report"],
     ["cli", "ipc"],
 ]
 RANK = {directory: rank for rank, row in enumerate(LAYERS) for directory in row}
