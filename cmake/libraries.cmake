@@ -33,8 +33,9 @@ plasticity_library(infer plasticity_engine)
 plasticity_library(serve plasticity_engine PkgConfig::HTTPLIB)
 plasticity_library(ipc plasticity_artifact)
 plasticity_library(pipeline plasticity_ipc yaml-cpp)
+plasticity_library(report plasticity_artifact)
 plasticity_library(cli plasticity_serve plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer
-                   plasticity_pipeline CLI11::CLI11)
+                   plasticity_pipeline plasticity_report CLI11::CLI11)
 
 # The page that the server shows is a part of the program.
 set(chat_page ${CMAKE_SOURCE_DIR}/src/serve/page.html)
@@ -43,6 +44,23 @@ file(READ ${chat_page} chat_page_html)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/chat_page.cpp.in ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp @ONLY)
 target_sources(plasticity_serve PRIVATE ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp)
 
+# So are the style and the script of a run's page.
+foreach(asset css js)
+    set(report_asset ${CMAKE_SOURCE_DIR}/src/report/page.${asset})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${report_asset})
+    file(READ ${report_asset} report_page_${asset})
+endforeach()
+configure_file(${CMAKE_SOURCE_DIR}/cmake/report_assets.cpp.in ${CMAKE_BINARY_DIR}/generated/report/page_assets.cpp @ONLY)
+target_sources(plasticity_report PRIVATE ${CMAKE_BINARY_DIR}/generated/report/page_assets.cpp)
+
+# Outputs say which llama.cpp they were made with. What set-up built comes from one pinned source (scripts/common.sh).
+set(llama_cpp_version "${LLAMA_VERSION}")
+if("${PLASTICITY_LLAMA_PREFIX_USED}" MATCHES "/llama\\.cpp-[0-9a-f]+$")
+    file(STRINGS ${CMAKE_SOURCE_DIR}/scripts/common.sh pin REGEX "^llama_archive(_sha256)?=")
+    string(REGEX REPLACE "llama_archive(_sha256)?=" "" pin "${pin}")
+    list(JOIN pin " SHA-256 " pin)
+    string(APPEND llama_cpp_version " (${pin})")
+endif()
 # The version is stated once, in project(); #include "core/version.h" gives it to the code.
 configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/core/version.h @ONLY)
 target_include_directories(plasticity_core PUBLIC ${CMAKE_BINARY_DIR}/generated)

@@ -24,6 +24,7 @@ constexpr std::array kTargets{
     Target{"pipeline", run_pipeline_file},
     Target{"recipe", run_recipe},
     Target{"rpc_request", run_rpc_request},
+    Target{"run_artifacts", run_run_artifacts},
     Target{"safetensors", run_safetensors},
     Target{"shard_index", run_shard_index},
     Target{"statistics", run_statistics},

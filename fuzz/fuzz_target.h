@@ -46,6 +46,7 @@ void run_gguf(std::span<const std::byte> input);
 void run_pipeline_file(std::span<const std::byte> input);
 void run_recipe(std::span<const std::byte> input);
 void run_rpc_request(std::span<const std::byte> input);
+void run_run_artifacts(std::span<const std::byte> input);
 void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);

@@ -8,8 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "artifact/frontier.h"
 #include "artifact/gate_gradients.h"
+#include "artifact/report.h"
+#include "artifact/reproduction.h"
 #include "artifact/statistics.h"
+#include "artifact/text_samples.h"
 #include "core/progress.h"
 #include "io/gguf_writer.h"
 #include "io/safetensors_writer.h"
@@ -151,6 +155,29 @@ void write_recipe_seeds(const fs::path& folder) {
                recipe_to_json(test::tiny_recipe(*model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}}})));
 }
 
+void write_run_seeds(const fs::path& folder) {
+    Report report;
+    report.checks = {{"structure", true, "as the recipe says"}};
+    report.quality = QualityPanel{.positions = 2, .mean_kl = 0.5, .base_perplexity = 4, .perplexity = 5};
+    report.predicted_kl = PredictedKl{.value = 0.4, .standard_error = 0.1};
+    write_text(folder / "report.seed", report_to_json(report));
+
+    Frontier frontier{.model = "m", .device = {"16gb", 16, 5}, .max_kl = 0.02};
+    frontier.points = {{.name = "optimal 4", .variant = "optimal", .quality = *report.quality}};
+    frontier.skipped = {{"tiers 4", "too large"}};
+    write_text(folder / "frontier.seed", frontier_to_json(frontier));
+
+    write_text(folder / "samples.seed", text_samples_to_json({.backend = "CPU", .samples = {{"a", "b", "c"}}}));
+
+    const FileDigest file{"a", 3, std::string(64, 'a')};
+    write_text(folder / "reproduce.seed", reproduction_to_json({.model_files = {file},
+                                                                .data = {"d"},
+                                                                .calibration = {file},
+                                                                .options = {{"--tokens", {"8"}}},
+                                                                .artifacts = {file},
+                                                                .output = file}));
+}
+
 void write_score_seeds(const fs::path& seeds) {
     const std::vector<std::vector<double>> rows{{1, 0.5}, {0.25, 2}};
     const GateGradients gradients{.model_name = "tiny",
@@ -226,8 +253,8 @@ int main(int argc, char** argv) {
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
     for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "pipeline", "recipe",
-                               "rpc_request", "safetensors", "shard_index", "statistics", "stock_logits", "tasks",
-                               "tokenizer", "vocabulary"})
+                               "rpc_request", "run_artifacts", "safetensors", "shard_index", "statistics",
+                               "stock_logits", "tasks", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");
@@ -235,6 +262,7 @@ int main(int argc, char** argv) {
     write_safetensors_seeds(seeds / "safetensors");
     write_config_seeds(seeds / "config");
     write_recipe_seeds(seeds / "recipe");
+    write_run_seeds(seeds / "run_artifacts");
     write_score_seeds(seeds);
     write_text_seeds(seeds);
     return 0;

@@ -1,10 +1,14 @@
 #include "artifact/report.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "artifact/json_text.h"
+#include "io/strict_json.h"
 
 namespace plasticity {
 namespace {
@@ -61,6 +65,84 @@ Json stock_json(const StockComparison& stock) {
     return json;
 }
 
+constexpr std::uint64_t kMaxReportBytes = std::uint64_t{16} << 20;
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+
+Check read_check(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    Check check{.name = reader.text("name"), .passed = reader.boolean("passed"), .detail = reader.text("detail")};
+    reader.finish();
+    return check;
+}
+
+/// The panel, and what stands beside its figures in the same object.
+void read_quality_of(Report& report, nlohmann::json json, const std::string& where) {
+    ObjectReader reader(json, where);
+    if (reader.has("predictedKl")) report.predicted_kl = PredictedKl{reader.number("predictedKl"), std::nullopt};
+    if (report.predicted_kl && reader.has("predictedKlError"))
+        report.predicted_kl->standard_error = reader.amount("predictedKlError");
+    json.erase("predictedKl");
+    json.erase("predictedKlError");
+    report.quality = read_quality(json, where);
+}
+
+RunTimePeak read_peak(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    RunTimePeak peak{.context_length = static_cast<std::int32_t>(reader.integer("context", 0, INT32_MAX)),
+                     .predicted_bytes = static_cast<std::uint64_t>(reader.integer("predictedBytes", 0, kMost)),
+                     .measured_bytes = static_cast<std::uint64_t>(reader.integer("measuredBytes", 0, kMost))};
+    reader.finish();
+    return peak;
+}
+
+OutputCoherence read_coherence(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    OutputCoherence coherence{.tokens = reader.integer("tokens", 0, kMost),
+                              .repetition = reader.amount("repetition"),
+                              .entropy = reader.number("entropy"),
+                              .perplexity = reader.amount("perplexity"),
+                              .judged_by_base = reader.text("judgedBy") == "base"};
+    reader.finish();
+    return coherence;
+}
+
+TaskOutcome read_outcome(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    TaskOutcome outcome{.name = reader.text("name"),
+                        .passed = reader.boolean("passed"),
+                        .output = reader.text("output"),
+                        .detail = ""};
+    if (reader.has("detail")) outcome.detail = reader.text("detail");
+    reader.finish();
+    return outcome;
+}
+
+TaskResults read_tasks(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    TaskResults tasks{.path = reader.text("path"), .outcomes = {}};
+    for (const char* follows : {"count", "passed", "accuracy", "accuracyError"}) reader.amount(follows);
+    const nlohmann::json& outcomes = reader.value("outcomes");
+    if (!outcomes.is_array()) reader.fail("outcomes", "is no array");
+    for (const auto& outcome : outcomes)
+        tasks.outcomes.push_back(read_outcome(outcome, fmt::format("{}: outcome {}", where, tasks.outcomes.size())));
+    reader.finish();
+    return tasks;
+}
+
+StockComparison read_stock(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    StockComparison stock{.tool = reader.text("tool"),
+                          .positions = reader.integer("positions", 0, kMost),
+                          .mean_kl = reader.number("meanKl"),
+                          .max_kl = reader.number("maxKl"),
+                          .code_step = reader.amount("codeStep"),
+                          .top1_agreement = reader.amount("top1Agreement"),
+                          .stock_perplexity = reader.amount("stockPerplexity"),
+                          .own_perplexity = reader.amount("ownPerplexity")};
+    reader.finish();
+    return stock;
+}
+
 }  // namespace
 
 std::size_t TaskResults::n_passed() const {
@@ -112,6 +194,40 @@ std::string report_to_json(const Report& report) {
     json["testPrompt"] = report.test_prompt;
     json["testOutput"] = report.test_output;
     return json_text(json);
+}
+
+Report report_from_json(std::string_view text, const std::string& where) {
+    const nlohmann::json json = parse_strict_json(text, where);
+    ObjectReader reader(json, where);
+    reader.require_schema("schemaVersion", Report::kSchemaVersion);
+    Report report;
+    report.model_path = reader.text("modelPath");
+    report.file_bytes =
+        static_cast<std::uint64_t>(reader.integer("fileBytes", 0, kMost));
+    report.architecture = reader.text("architecture");
+    if (reader.has("stock")) {
+        report.stock = reader.boolean("stock");
+        report.stock_reason = reader.text("stockReason");
+    }
+    reader.boolean("passed");  // follows from the checks
+    const nlohmann::json& checks = reader.value("checks");
+    if (!checks.is_array()) reader.fail("checks", "is no array");
+    for (const auto& check : checks)
+        report.checks.push_back(read_check(check, fmt::format("{}: check {}", where, report.checks.size())));
+    if (reader.has("quality")) read_quality_of(report, reader.value("quality"), where + ": quality");
+    if (reader.has("runTimePeak")) report.peak = read_peak(reader.value("runTimePeak"), where + ": runTimePeak");
+    if (reader.has("coherence")) report.coherence = read_coherence(reader.value("coherence"), where + ": coherence");
+    if (reader.has("tasks")) report.tasks = read_tasks(reader.value("tasks"), where + ": tasks");
+    if (reader.has("stockComparison"))
+        report.stock_comparison = read_stock(reader.value("stockComparison"), where + ": stockComparison");
+    report.test_prompt = reader.text("testPrompt");
+    report.test_output = reader.text("testOutput");
+    reader.finish();
+    return report;
+}
+
+Report load_report(const std::filesystem::path& path) {
+    return report_from_json(read_text_file(path, kMaxReportBytes), path.string());
 }
 
 void save_report(const Report& report, const std::filesystem::path& target, Overwrite overwrite) {

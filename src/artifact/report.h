@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "artifact/quality.h"
@@ -92,6 +93,10 @@ struct Report {
 };
 
 std::string report_to_json(const Report& report);
+/// @param where  what the text is, for messages. @throws Error (kMalformed)
+Report report_from_json(std::string_view text, const std::string& where);
+/// @throws Error (kMissing, kMalformed, kIo)
+Report load_report(const std::filesystem::path& path);
 void save_report(const Report& report, const std::filesystem::path& target, Overwrite overwrite);
 
 }  // namespace plasticity

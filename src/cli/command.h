@@ -62,6 +62,7 @@ void add_serve_command(CLI::App& program, CommandResult& result);
 void add_eval_command(CLI::App& program, CommandResult& result);
 void add_inspect_command(CLI::App& program, CommandResult& result);
 void add_export_command(CLI::App& program, CommandResult& result);
+void add_report_command(CLI::App& program, CommandResult& result);
 void add_diff_command(CLI::App& program, CommandResult& result);
 void add_run_command(CLI::App& program, CommandResult& result);
 void add_tune_command(CLI::App& program, CommandResult& result);

@@ -11,7 +11,6 @@
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
-#include "cli/score_map.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
@@ -19,6 +18,7 @@
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plan/explain.h"
+#include "report/score_map.h"
 
 namespace plasticity {
 namespace {

@@ -52,6 +52,7 @@ int run(int argc, char** argv) {
     add_eval_command(program, result);
     add_bench_command(program, result);
     add_inspect_command(program, result);
+    add_report_command(program, result);
     add_diff_command(program, result);
     add_export_command(program, result);
     add_ipc_command(program, result);

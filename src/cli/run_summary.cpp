@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/report_text.h"
 #include "core/units.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {
@@ -56,7 +56,10 @@ std::string summary_text(const RunSummary& summary) {
     text += fmt::format("  speed       {:.1f} tokens/s generated\n", summary.sample.generated_tokens_per_second());
     text += failures(summary.report);
     text += fmt::format("  verified    {}, report in {}\n", summary.report.passed() ? "yes" : "NO",
-                        summary.report_path.string());
+                        summary.page_path.string());
+    if (summary.is_reproduction)
+        text += fmt::format("  reproduced  {}\n",
+                            summary.difference.empty() ? "yes, to the byte" : "NO: " + summary.difference);
     text += fmt::format("  sample      {}{}", summary.prompt, summary.sample.text);
     return text;
 }
@@ -76,7 +79,12 @@ nlohmann::ordered_json summary_json(const RunSummary& summary) {
         {"generatedTokensPerSecond", summary.sample.generated_tokens_per_second()},
         {"testOutput", summary.sample.text},
         {"reportPath", summary.report_path.string()},
+        {"pagePath", summary.page_path.string()},
     };
+    if (summary.is_reproduction) {
+        json["reproduced"] = summary.difference.empty();
+        if (!summary.difference.empty()) json["difference"] = summary.difference;
+    }
     if (summary.report.quality) {
         json["meanKl"] = summary.report.quality->mean_kl;
         json["perplexity"] = summary.report.quality->perplexity;

@@ -9,7 +9,6 @@
 
 #include "artifact/json_text.h"
 #include "artifact/recipe.h"
-#include "cli/frontier_plot.h"
 #include "cli/held_out.h"
 #include "cli/outputs.h"
 #include "cli/speed_sample.h"
@@ -24,6 +23,7 @@
 #include "model/model.h"
 #include "plasticity/compress.h"
 #include "plasticity/plan.h"
+#include "report/frontier_plot.h"
 
 namespace plasticity {
 namespace {

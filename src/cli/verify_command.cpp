@@ -6,9 +6,9 @@
 #include "artifact/report.h"
 #include "cli/command.h"
 #include "cli/outputs.h"
-#include "cli/report_text.h"
 #include "core/error.h"
 #include "plasticity/verify.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {

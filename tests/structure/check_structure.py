@@ -17,7 +17,7 @@ LAYERS = [
     ["model"],
     ["artifact"],
     ["engine", "quant"],
-    ["score", "plan", "compress", "verify", "infer", "serve", "ipc"],
+    ["score", "plan", "compress", "verify", "infer", "serve", "report", "ipc"],
     ["pipeline"],
     ["cli"],
 ]

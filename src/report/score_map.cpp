@@ -1,4 +1,4 @@
-#include "cli/score_map.h"
+#include "report/score_map.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "cli/svg.h"
+#include "report/markup.h"
+#include "report/svg.h"
 
 namespace plasticity {
 namespace {
@@ -22,18 +23,26 @@ std::size_t most_heads(const Scores& scores) {
     return most;
 }
 
+bool is_removed(const LayerTopology& layer, std::size_t head) {
+    return !std::ranges::binary_search(layer.retained_head_indices, static_cast<std::int32_t>(head));
+}
+
 /// One heat map. Signed values are blue above 0 and orange below.
 class Panel {
 public:
-    Panel(std::string title, Scores values, double left)
-        : title_(std::move(title)), values_(std::move(values)), left_(left), n_heads_(most_heads(values_)) {}
+    Panel(std::string title, Scores values, double left, const Topology* topology = nullptr)
+        : title_(std::move(title)),
+          values_(std::move(values)),
+          left_(left),
+          n_heads_(most_heads(values_)),
+          topology_(topology) {}
 
     double width() const { return std::max(kCell * static_cast<double>(n_heads_), 160.0); }
     double height() const { return kCell * static_cast<double>(values_.size()); }
 
     std::string svg() const {
         std::string svg = fmt::format("<text x=\"{}\" y=\"{}\" font-weight=\"600\">{}</text>\n", left_, kHeading - 26,
-                                      svg_escaped(title_));
+                                      markup_escaped(title_));
         for (std::size_t layer = 0; layer < values_.size(); ++layer) {
             if (layer % 4 == 0)
                 svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", left_ - 6,
@@ -52,17 +61,23 @@ private:
 
     std::string cell(std::size_t layer, std::size_t head) const {
         const double value = values_[layer][head];
-        return fmt::format(
+        const bool is_gone = topology_ != nullptr && is_removed(topology_->layers[layer], head);
+        std::string svg = fmt::format(
             "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" fill-opacity=\"{:.3f}\">"
-            "<title>layer {}, head {}: {:.4f}</title></rect>\n",
+            "<title>layer {}, head {}: {:.4f}{}</title></rect>\n",
             value < 0 ? "less" : "more", left_of(head), top_of(layer), kCell - 1, kCell - 1,
-            std::min(std::abs(value), 1.0), layer, head, value);
+            std::min(std::abs(value), 1.0), layer, head, value, is_gone ? ", removed" : "");
+        if (is_gone)
+            svg += fmt::format("<path class=\"gone\" d=\"M{0} {1}l{2} {2}m0 -{2}l-{2} {2}\"/>\n", left_of(head) + 3,
+                               top_of(layer) + 3, kCell - 7);
+        return svg;
     }
 
     std::string title_;
     Scores values_;
     double left_;
     std::size_t n_heads_;
+    const Topology* topology_;  ///< whose removed heads are crossed; nullptr: none are
 };
 
 Scores difference_of(const Scores& first, const Scores& second) {
@@ -89,7 +104,8 @@ std::string legend(double top, bool compares) {
 }
 
 constexpr std::string_view kScoreMapStyle =
-    "rect{stroke:var(--grid);stroke-width:1}.more{fill:var(--blue)}.less{fill:var(--orange)}";
+    ".scores rect{stroke:var(--grid);stroke-width:1}.scores .more{fill:var(--blue)}.scores .less{fill:var(--orange)}"
+    ".scores .gone{stroke:var(--orange);stroke-width:2}";
 
 }  // namespace
 
@@ -109,13 +125,34 @@ std::string score_map_svg(const std::vector<NamedScores>& tasks) {
     }
     const double bottom = kHeading + panels.front().height();
     const std::string& model = tasks.front().gradients.model_name;
-    std::string svg = svg_begin(std::max(right, 640.0), bottom + kFoot, "Head scores of " + model, kScoreMapStyle) +
-                      fmt::format(
-                          "<text x=\"{0}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{1}</text>\n"
-                          "<text x=\"{0}\" y=\"42\">{2}</text>\n",
-                          kMargin, svg_escaped(model), heading);
+    std::string svg =
+        svg_begin({std::max(right, 640.0), bottom + kFoot, "scores", "Head scores of " + model}, kScoreMapStyle) +
+        fmt::format(
+            "<text x=\"{0}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{1}</text>\n"
+            "<text x=\"{0}\" y=\"42\">{2}</text>\n",
+            kMargin, markup_escaped(model), heading);
     for (const Panel& panel : panels) svg += panel.svg();
     return svg + legend(bottom + 18, tasks.size() == 2) + "</svg>\n";
+}
+
+std::string kept_heads_svg(const Topology& topology) {
+    Scores scores;
+    std::size_t removed = 0;
+    for (const LayerTopology& layer : topology.layers) {
+        scores.push_back(layer.head_scores);
+        for (std::size_t head = 0; head < layer.head_scores.size(); ++head) removed += is_removed(layer, head) ? 1 : 0;
+    }
+    const Panel panel("layers (down) × query heads (across)", scores, kMargin, &topology);
+    const double bottom = kHeading + panel.height(), top = kHeading - 44;  // no names of model and task above it
+    std::string svg = svg_begin({std::max(kMargin + panel.width() + kGap, 420.0), bottom + kFoot - top, "scores",
+                                 fmt::format("Scores of all query heads; {} are removed and crossed", removed), top},
+                                kScoreMapStyle);
+    svg += panel.svg() + legend(bottom + 18, false);
+    if (removed > 0)
+        svg +=
+            fmt::format("<path class=\"gone\" d=\"M{0} {1}l9 9m0 -9l-9 9\"/><text x=\"{2}\" y=\"{3}\">removed</text>\n",
+                        kMargin + 290, bottom + 21, kMargin + 306, bottom + 30);
+    return svg + "</svg>\n";
 }
 
 std::string score_map_text(const std::vector<Scores>& maps) {

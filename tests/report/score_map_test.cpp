@@ -1,4 +1,4 @@
-#include "cli/score_map.h"
+#include "report/score_map.h"
 
 #include <gtest/gtest.h>
 

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "artifact/gate_gradients.h"
+#include "artifact/recipe.h"
 #include "artifact/score_spread.h"
 
 namespace plasticity {
@@ -17,6 +18,10 @@ struct NamedScores {
 /// A heat map of layers × query heads as an SVG: one panel for each task, and for two a third of what they differ by.
 /// @param tasks  one, or two of the same model
 std::string score_map_svg(const std::vector<NamedScores>& tasks);
+
+/// The scores that a recipe was made from as such a map, with a cross over every head that it removes.
+/// @param topology  with a score for each of the base's heads in every layer
+std::string kept_heads_svg(const Topology& topology);
 
 /// The scores of one or two tasks side by side for a terminal, a row per layer and a character per query head.
 /// @param maps  [task][layer][query head] in [0, 1]

@@ -1,4 +1,4 @@
-#include "cli/frontier_plot.h"
+#include "report/frontier_plot.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "cli/frontier_plot.h"
+#include "report/frontier_plot.h"
 
 #include <fmt/format.h>
 
@@ -10,8 +10,9 @@
 #include <tuple>
 #include <vector>
 
-#include "cli/svg.h"
 #include "core/units.h"
+#include "report/markup.h"
+#include "report/svg.h"
 
 namespace plasticity {
 namespace {
@@ -88,18 +89,19 @@ private:
 std::string mark(const FrontierPoint& point, const Axes& axes, bool recommended) {
     const double x = axes.x(static_cast<double>(point.file_bytes)), y = axes.y(point.quality.mean_kl);
     std::string svg =
-        fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", svg_escaped(point.name),
+        fmt::format("<g><title>{}: {}, mean KL {:.4g}, {:.1f} tokens/s</title>", markup_escaped(point.name),
                     format_bytes(point.file_bytes), point.quality.mean_kl, point.generated_tokens_per_second);
     if (recommended) svg += fmt::format("<circle class=\"chosen\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"11\"/>", x, y);
     // Told apart by shape too, for those who do not see the colours.
     if (point.variant == "optimal")
         svg += fmt::format("<circle class=\"optimal\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"/>", x, y);
     else
-        svg += fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", svg_escaped(point.variant), x, y - 7);
+        svg +=
+            fmt::format("<path class=\"{}\" d=\"M{:.1f} {:.1f}l6 11h-12z\"/>", markup_escaped(point.variant), x, y - 7);
     const bool to_the_left = x > 0.8 * kWidth;  // a label must not leave the picture
     return svg + fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\"{}>{}</text></g>\n", to_the_left ? x - 10 : x + 10,
                              to_the_left ? y + 18 : y - 8, to_the_left ? " text-anchor=\"end\"" : "",
-                             svg_escaped(point.name));
+                             markup_escaped(point.name));
 }
 
 std::string frontier_line(const Frontier& frontier, const Axes& axes) {
@@ -109,24 +111,25 @@ std::string frontier_line(const Frontier& frontier, const Axes& axes) {
         points +=
             fmt::format("{:.1f},{:.1f} ", axes.x(static_cast<double>(point.file_bytes)), axes.y(point.quality.mean_kl));
     }
-    return fmt::format("<polyline class=\"frontier\" points=\"{}\"/>\n", points);
+    return fmt::format("<polyline class=\"pareto\" points=\"{}\"/>\n", points);
 }
 
 constexpr std::string_view kFrontierStyle =
-    ".grid{stroke:var(--grid)}.frontier{fill:none;stroke:var(--blue);stroke-width:1.5}.optimal{fill:var(--blue)}"
-    ".pruned{fill:var(--orange)}.tiers{fill:var(--ink)}.chosen{fill:none;stroke:var(--orange);stroke-width:2.5}";
+    ".frontier .grid{stroke:var(--grid)}.frontier .pareto{fill:none;stroke:var(--blue);stroke-width:1.5}"
+    ".frontier .optimal{fill:var(--blue)}.frontier .pruned{fill:var(--orange)}.frontier .tiers{fill:var(--ink)}"
+    ".frontier .chosen{fill:none;stroke:var(--orange);stroke-width:2.5}";
 
 }  // namespace
 
 std::string frontier_svg(const Frontier& frontier) {
     const Axes axes(frontier.points);
     std::string svg =
-        svg_begin(kWidth, kHeight, "Divergence against size of " + frontier.model, kFrontierStyle) +
+        svg_begin({kWidth, kHeight, "frontier", "Divergence against size of " + frontier.model}, kFrontierStyle) +
         fmt::format(
             "<text x=\"{0}\" y=\"22\" font-size=\"16\" font-weight=\"600\">{1}</text>\n"
             "<text x=\"{0}\" y=\"42\">mean KL from the base (nats per token, logarithmic) against bytes of the "
             "file</text>\n",
-            kLeft, svg_escaped(frontier.model));
+            kLeft, markup_escaped(frontier.model));
     svg += axes.grid();
     svg += frontier_line(frontier, axes);
     for (const FrontierPoint& point : frontier.points) svg += mark(point, axes, point.name == frontier.recommended);
