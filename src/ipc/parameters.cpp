@@ -40,7 +40,7 @@ std::string text_of(ParameterKind kind, const Json& value) {
 }
 
 Json path_of(ParameterKind kind, const Json& value, const ParameterRules& rules) {
-    const std::string text = text_of(kind, value);
+    std::string text = text_of(kind, value);
     fs::path path = expand_home(text);
     if (path.is_absolute()) return path.lexically_normal().string();
     std::error_code ignored;
