@@ -45,6 +45,17 @@ nlohmann::json control_parameters(nlohmann::json typed) {
     return typed;
 }
 
+/// @param method  nullptr: one that only servers have
+MethodResult answer_of(const CallCommand& command, const Method* method, const nlohmann::json& parameters,
+                       Progress& progress) {
+    if (!command.socket.empty()) return call_server(expand_home(command.socket), command.method, parameters, progress);
+    if (method != nullptr) return call_here(*method, parameters, progress);
+    throw Error(
+        ErrorKind::kUsage,
+        fmt::format("call: {} without --socket; expected one of {}, or a server to ask: plasticity ipc --socket PATH",
+                    command.method, method_names()));
+}
+
 void run_call(const CallCommand& command, const std::vector<std::string>& arguments, CommandResult& result) {
     const CommonOptions common{.quiet = command.quiet, .log_json = command.log_json};
     const auto progress = common.progress();
@@ -54,15 +65,7 @@ void run_call(const CallCommand& command, const std::vector<std::string>& argume
         method == nullptr
             ? control_parameters(typed)
             : check_parameters(*method, typed, {.folder = std::filesystem::current_path(), .from_text = true});
-    if (command.socket.empty() && method == nullptr)
-        throw Error(
-            ErrorKind::kUsage,
-            fmt::format(
-                "call: {} without --socket; expected one of {}, or a server to ask: plasticity ipc --socket PATH",
-                command.method, method_names()));
-    const MethodResult answer = command.socket.empty()
-                                    ? call_here(*method, parameters, *progress)
-                                    : call_server(expand_home(command.socket), command.method, parameters, *progress);
+    const MethodResult answer = answer_of(command, method, parameters, *progress);
     print_json(answer.data);
     result.exit_code = answer.exit_code;
 }

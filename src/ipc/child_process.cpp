@@ -126,7 +126,7 @@ public:
         arguments.insert(arguments.end(), command.arguments.begin(), command.arguments.end());
         std::vector<std::string> environment;
         for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
-        for (const auto& [name, value] : command.environment) environment.push_back(name + "=" + value);
+        for (const auto& [name, value] : command.environment) environment.push_back(fmt::format("{}={}", name, value));
         std::vector<char*> argv = pointers_to(arguments), envp = pointers_to(environment);
         const Launch launch{.program = command.program.c_str(),
                             .folder = command.folder.empty() ? nullptr : command.folder.c_str(),

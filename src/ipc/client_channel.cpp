@@ -73,7 +73,7 @@ void ClientChannel::write() {
     sent_ = 0;
 }
 
-void ClientChannel::answer(std::string line) {
+void ClientChannel::answer(const std::string& line) {
     if (unread() + line.size() > limits_.unread_bytes) broken_ = true;
     if (!broken_) unsent_ += line;
 }

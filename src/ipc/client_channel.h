@@ -38,7 +38,7 @@ public:
     void read(const std::function<void(std::string_view)>& on_line, const std::function<void()>& on_too_long);
     void write();
     /// Queues an answer.
-    void answer(std::string line);
+    void answer(const std::string& line);
     /// Queues what may be left out when the client is slow.
     void note(const std::string& line);
 

@@ -122,8 +122,7 @@ Job* JobQueue::next_queued() {
 /// @returns false when no job is to be begun any more
 bool JobQueue::wait_for_turn() {
     std::unique_lock lock(mutex_);
-    bool is_free = false;
-    while (!stopping_ && !(is_free = store_.is_free())) changed_.wait_for(lock, kQueueWakeUp);
+    while (!stopping_ && !store_.is_free()) changed_.wait_for(lock, kQueueWakeUp);
     changed_.wait(lock, [this] { return stopping_ || next_queued() != nullptr; });
     return !stopping_;
 }

@@ -24,7 +24,7 @@ using Json = nlohmann::json;
 constexpr std::size_t kMaxTextBytes = 64 << 10;
 constexpr std::size_t kMaxPaths = 4096;
 constexpr std::size_t kMaxEntries = 256;
-constexpr std::int64_t kMaxInteger = std::int64_t{1} << 53;  // what every JSON reader holds exactly
+constexpr std::uint64_t kMaxInteger = std::uint64_t{1} << 53;  // what every JSON reader holds exactly
 constexpr int kMaxObjectDepth = 4;
 
 [[noreturn]] void refuse(ParameterKind kind, const Json& value) {
@@ -40,7 +40,7 @@ std::string text_of(ParameterKind kind, const Json& value) {
 }
 
 Json path_of(ParameterKind kind, const Json& value, const ParameterRules& rules) {
-    const std::string text = text_of(kind, value);
+    std::string text = text_of(kind, value);
     fs::path path = expand_home(text);
     if (path.is_absolute()) return path.lexically_normal().string();
     std::error_code ignored;
@@ -68,10 +68,11 @@ std::optional<Number> parse_number(const std::string& text) {
 
 Json integer_of(const Json& value, bool from_text) {
     std::optional<std::int64_t> number;
-    if (value.is_number_unsigned() && value.get<std::uint64_t>() <= static_cast<std::uint64_t>(kMaxInteger))
-        number = value.get<std::int64_t>();
+    const bool is_too_large = value.is_number_unsigned() && value.get<std::uint64_t>() > kMaxInteger;
+    if (value.is_number_integer() && !is_too_large) number = value.get<std::int64_t>();
     if (from_text && value.is_string()) number = parse_number<std::int64_t>(value.get<std::string>());
-    if (!number || *number < 0 || *number > kMaxInteger) refuse(ParameterKind::kInteger, value);
+    if (!number || *number < 0 || static_cast<std::uint64_t>(*number) > kMaxInteger)
+        refuse(ParameterKind::kInteger, value);
     return *number;
 }
 

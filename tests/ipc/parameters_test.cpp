@@ -34,7 +34,7 @@ TEST(MethodParameters, AreCheckedAndPathsMadeNormal) {
 
 TEST(MethodParameters, EveryProblemIsNamedAtOnce) {
     test::expect_error(
-        ErrorKind::kUsage, {"modelPath: is missing", "threads: is -1", "typo", "targetBpw: is \"x\""}, [] {
+        ErrorKind::kUsage, {"modelPath: is missing", "threads: is '-1'", "typo", "targetBpw: is '\"x\"'"}, [] {
             check_parameters(
                 method("plasticity/compress"),
                 {{"capturePath", "/a"}, {"outputPath", "/b"}, {"threads", -1}, {"typo", 1}, {"targetBpw", "x"}}, {});

