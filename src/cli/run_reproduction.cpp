@@ -118,18 +118,20 @@ std::string typed_command(const Reproduction& reproduction) {
 
 void require_same_inputs(const Reproduction& wanted, const RunInputs& inputs, Progress& progress) {
     std::vector<fs::path> model_files;
-    for (const SourceFile& file : open_model(inputs.model)->files()) model_files.push_back(file.path);
+    const auto model = open_model(inputs.model);
+    for (const SourceFile& file : model->files()) model_files.push_back(file.path);
     require_same_files(wanted.model_files, model_files, "compress", progress);
     require_same_files(wanted.calibration, inputs.calibration, "calibrate on", progress);
     require_same_files(wanted.held_out, inputs.held_out, "measure on", progress);
 }
 
-std::vector<FileDigest> source_digests(const fs::path& model, const fs::path& output) {
+std::vector<FileDigest> source_digests(const fs::path& model_path, const fs::path& output) {
     const GgufReader file(output);
     const auto* hashes = file.metadata().array<std::string>("continuum.source_sha256");
     std::vector<FileDigest> digests;
     if (hashes == nullptr) return digests;
-    for (const SourceFile& source : open_model(model)->files()) {
+    const auto model = open_model(model_path);
+    for (const SourceFile& source : model->files()) {
         if (digests.size() == hashes->size()) break;
         digests.push_back({source.path.filename().string(), source.bytes, (*hashes)[digests.size()]});
     }

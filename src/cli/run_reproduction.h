@@ -33,7 +33,7 @@ std::string typed_command(const Reproduction& reproduction);
 void require_same_inputs(const Reproduction& wanted, const RunInputs& inputs, Progress& progress);
 
 /// SHA-256 of the files that `output`, a GGUF of this program, says its weights were read from.
-std::vector<FileDigest> source_digests(const std::filesystem::path& model, const std::filesystem::path& output);
+std::vector<FileDigest> source_digests(const std::filesystem::path& model_path, const std::filesystem::path& output);
 
 /// How what was made differs from what was to be made: the output, the first artifact on the way that is another,
 /// and what else the two runs do not have in common. Nothing where the output is the same.

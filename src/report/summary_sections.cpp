@@ -3,34 +3,19 @@
 #include <array>
 
 #include "core/units.h"
+#include "report/head_totals.h"
 #include "report/markup.h"
 #include "report/page_sections.h"
 
 namespace plasticity {
 namespace {
 
-struct HeadTotals {
-    std::int64_t kept = 0, of = 0, kv_kept = 0, kv_of = 0, layers = 0;
-};
-
-HeadTotals total_heads(const Topology& topology) {
-    HeadTotals total;
-    for (const LayerTopology& layer : topology.layers) {
-        total.kept += layer.num_heads;
-        total.of += topology.original_num_heads;
-        total.kv_kept += layer.num_kv_heads;
-        total.kv_of += topology.original_num_kv_heads;
-        total.layers += layer.num_heads < topology.original_num_heads ? 1 : 0;
-    }
-    return total;
-}
-
 std::string pruned_text(const Recipe& recipe) {
-    const HeadTotals heads = total_heads(recipe.topology);
+    const HeadTotals heads = count_heads(recipe.topology);
     if (!recipe.prunes()) return "nothing";
     std::string text =
         fmt::format("{} of {} query heads, {} of {} KV groups, in {} of {} layers", heads.of - heads.kept, heads.of,
-                    heads.kv_of - heads.kv_kept, heads.kv_of, heads.layers, recipe.topology.layers.size());
+                    heads.kv_of - heads.kv_kept, heads.kv_of, heads.layers_touched, recipe.topology.layers.size());
     if (recipe.prunes_feed_forward()) text += "; feed-forward channels";
     return text + fmt::format("; {:.1f} % of the parameters", 100 * recipe.topology.parameter_reduction);
 }
