@@ -108,10 +108,8 @@ OutputCoherence read_coherence(const nlohmann::json& json, const std::string& wh
 
 TaskOutcome read_outcome(const nlohmann::json& json, const std::string& where) {
     ObjectReader reader(json, where);
-    TaskOutcome outcome{.name = reader.text("name"),
-                        .passed = reader.boolean("passed"),
-                        .output = reader.text("output"),
-                        .detail = ""};
+    TaskOutcome outcome{
+        .name = reader.text("name"), .passed = reader.boolean("passed"), .output = reader.text("output"), .detail = ""};
     if (reader.has("detail")) outcome.detail = reader.text("detail");
     reader.finish();
     return outcome;
@@ -202,8 +200,7 @@ Report report_from_json(std::string_view text, const std::string& where) {
     reader.require_schema("schemaVersion", Report::kSchemaVersion);
     Report report;
     report.model_path = reader.text("modelPath");
-    report.file_bytes =
-        static_cast<std::uint64_t>(reader.integer("fileBytes", 0, kMost));
+    report.file_bytes = static_cast<std::uint64_t>(reader.integer("fileBytes", 0, kMost));
     report.architecture = reader.text("architecture");
     if (reader.has("stock")) {
         report.stock = reader.boolean("stock");

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/comparing.h"
-#include "cli/comparison_text.h"
 #include "cli/outputs.h"
+#include "report/comparison_text.h"
 
 namespace plasticity {
 namespace {

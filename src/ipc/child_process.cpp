@@ -15,9 +15,6 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
-#ifdef __APPLE__
-#include <mach-o/dyld.h>
-#endif
 
 #include "core/clock.h"
 #include "core/error.h"
@@ -175,17 +172,6 @@ bool drain(const pollfd& ready, const Take& take) {
 }
 
 }  // namespace
-
-std::filesystem::path own_program() {
-#if defined(__APPLE__)
-    std::string path(4096, '\0');
-    auto size = static_cast<std::uint32_t>(path.size());
-    if (::_NSGetExecutablePath(path.data(), &size) == 0) return path.c_str();
-    throw Error(ErrorKind::kInternal, "cannot tell where this program lies");
-#else
-    return "/proc/self/exe";
-#endif
-}
 
 ChildEnd run_child(const ChildCommand& command, const std::function<void(std::string_view)>& on_error_line,
                    const std::function<bool()>& stopped) {

@@ -22,9 +22,6 @@ struct ChildEnd {
     std::string out;  ///< all that it wrote to stdout
 };
 
-/// The running program's own file, whatever has become of its name since. @throws Error (kInternal)
-std::filesystem::path own_program();
-
 /// Runs a program to its end, its stdin empty. When `stopped` says so it is sent SIGTERM, with all that it started, and
 /// SIGKILL where it does not end within half a minute; the program is also sent SIGTERM when this process dies (Linux).
 /// @param on_error_line  told each line of stderr as it comes, without its end; long ones are cut

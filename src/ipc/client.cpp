@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "io/child_process.h"
 #include "io/strict_json.h"
 #include "ipc/progress_replay.h"
 #include "ipc/rpc_message.h"

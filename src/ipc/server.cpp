@@ -17,6 +17,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "io/child_process.h"
 #include "ipc/child_process.h"
 #include "ipc/dispatcher.h"
 #include "ipc/unix_socket.h"

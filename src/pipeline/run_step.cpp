@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "io/child_process.h"
 #include "io/file_identity.h"
 #include "io/printable.h"
 #include "ipc/parameters.h"

@@ -62,8 +62,8 @@ TEST(Report, ReadsBackAsWritten) {
     report.quality->histogram = {.edges = {0, 1, 2}, .counts = {3, 4}};
     report.predicted_kl = PredictedKl{.value = 0.4, .standard_error = 0.05};
     report.peak = RunTimePeak{.context_length = 512, .predicted_bytes = 10, .measured_bytes = 11};
-    report.coherence = OutputCoherence{
-        .tokens = 64, .repetition = 0.25, .entropy = 1.5, .perplexity = 3, .judged_by_base = true};
+    report.coherence =
+        OutputCoherence{.tokens = 64, .repetition = 0.25, .entropy = 1.5, .perplexity = 3, .judged_by_base = true};
     report.tasks = TaskResults{.path = "tasks.jsonl",
                                .outcomes = {{.name = "one", .passed = true, .output = "1", .detail = ""},
                                             {.name = "two", .passed = false, .output = "3", .detail = "not 2"}}};

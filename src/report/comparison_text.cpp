@@ -1,4 +1,4 @@
-#include "cli/comparison_text.h"
+#include "report/comparison_text.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "cli/svg.h"
 #include "core/units.h"
+#include "report/markup.h"
 
 namespace plasticity {
 namespace {
@@ -91,22 +91,6 @@ std::string circumstances(const Comparison& comparison) {
                        s.threads);
 }
 
-/// Text as it may stand in a cell of a Markdown table, HTML included.
-std::string markdown_escaped(std::string_view text) {
-    std::string result;
-    for (const char c : text) {
-        if (c == '<' || c == '&')
-            result += c == '<' ? "&lt;" : "&amp;";
-        else if (c == '\n' || c == '\r')
-            result += ' ';
-        else {
-            if (std::string_view("\\`*_[]|#!>").find(c) != std::string_view::npos) result += '\\';
-            result += c;
-        }
-    }
-    return result;
-}
-
 /// Characters, not bytes: so that columns stand in line.
 std::size_t width_of(std::string_view text) {
     return static_cast<std::size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
@@ -154,7 +138,7 @@ std::string comparison_markdown(const Comparison& comparison) {
 }
 
 std::string comparison_html(const Comparison& comparison) {
-    const std::string title = "Files beside " + svg_escaped(comparison.files.front().path);
+    const std::string title = "Files beside " + markup_escaped(comparison.files.front().path);
     std::string page = fmt::format(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">"
         "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
@@ -168,12 +152,13 @@ std::string comparison_html(const Comparison& comparison) {
         for (std::size_t i = 0; i < rows[r].size(); ++i) {
             const char* tag = r == 0 || i == 0 ? "th" : "td";
             const char* scope = r == 0 ? " scope=\"col\"" : i == 0 ? " scope=\"row\"" : "";
-            page += fmt::format("<{0}{1}>{2}</{0}>", tag, scope, svg_escaped(rows[r][i]));
+            page += fmt::format("<{0}{1}>{2}</{0}>", tag, scope, markup_escaped(rows[r][i]));
         }
         page += r == 0 ? "</tr></thead>\n<tbody>\n" : "</tr>\n";
     }
     return page + fmt::format("</tbody></table></div>\n<p>{}.<br>{}.</p>\n<p>{}</p>\n</body>\n</html>\n",
-                              svg_escaped(comparison.machine.text()), svg_escaped(circumstances(comparison)), kReading);
+                              markup_escaped(comparison.machine.text()), markup_escaped(circumstances(comparison)),
+                              kReading);
 }
 
 }  // namespace plasticity
