@@ -58,6 +58,7 @@ protected:
     Report run(VerifyOptions options = {}) {
         options.model = out_;
         options.context = 64;
+        if (options.threads == 0) options.threads = 1;  // threads of a tiny model mostly wait for each other
         return verify(options, *make_progress(ProgressStyle::kQuiet));
     }
 
