@@ -46,7 +46,7 @@ void read_checker(ObjectReader& reader, Task& task) {
     if (task.expected.size() > kMaxPatternBytes)
         reader.fail("regex", fmt::format("has {} bytes; expected at most {}", task.expected.size(), kMaxPatternBytes));
     try {
-        const std::regex expression(task.expected, std::regex::ECMAScript);
+        static_cast<void>(std::regex(task.expected, std::regex::ECMAScript));
     } catch (const std::regex_error& error) {
         reader.fail("regex", fmt::format("is no regular expression: {}", error.what()));
     }

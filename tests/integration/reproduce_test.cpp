@@ -15,10 +15,11 @@ namespace {
 TEST(Reproduce, GivesTheSameBytesInAnotherFolder) {
     const test::TempDir dir;
     const std::string first = (dir / "first").string(), again = (dir / "again").string();
-    const test::Finished made = test::run_program(
-        {"run", test::smollm2().string(), "--data", test::source("src/core/units.cpp").string(), "--tokens", "64",
-         "--chunk", "64", "--policy", "tiers", "--prune", "heads=0.1", "--target-size", "85MB", "--json", "-o", first},
-        dir.path());
+    const test::Finished made =
+        test::run_program({"run", test::smollm2().string(), "--data", test::source("src/core/units.cpp").string(),
+                           "--tokens", "64", "--chunk", "64", "--policy", "tiers", "--prune", "heads=0.1",
+                           "--target-size", "85MB", "-t", "1", "--json", "-o", first},
+                          dir.path());
     ASSERT_EQ(made.exit_code, 0) << made.err;
     const test::Finished remade = test::run_program(
         {"run", "--reproduce", first + "/reproduce.json", "--json", "-t", "1", "-o", again}, dir.path());
