@@ -81,7 +81,7 @@ std::string summary_section(const RunRecord& record) {
     if (record.samples) facts.push_back({"Speed", speed_text(*record.samples)});
     if (record.scores)
         facts.push_back(
-            {"Scored on", fmt::format("{} tokens in {} examples, mean loss {:.3f} nats", record.scores->num_tokens,
+            {"Scored on", fmt::format("{} tokens ({} examples), mean loss {:.3f} nats", record.scores->num_tokens,
                                       record.scores->num_steps, record.scores->mean_loss)});
     return page_section("summary", "Summary", fact_list(facts));
 }
