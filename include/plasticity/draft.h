@@ -10,7 +10,7 @@ namespace plasticity {
 /// distribution with it as without.
 struct DraftRequest {
     std::optional<std::filesystem::path> model;  ///< nothing: no draft
-    std::int32_t most = 8;                       ///< tokens guessed at once
+    std::int32_t most = 4;                       ///< tokens guessed at once
 };
 
 /// How a draft's guesses fared.
