@@ -15,12 +15,11 @@ steps on this machine, calibration included where it is the first to need it.
 
 import json
 
-from workbench import Workbench, number_in, parser_for, remove, say
+from quantize_speed import HF_NAMES
+from workbench import Workbench, parser_for, remove, say
 
 ROWS = ["uniform", "importance", "allocation", "search", "error feedback", "pruning", "refinement"]
-GGUF_NAMES = {"self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v",
-              "self_attn.o_proj": "attn_output", "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up",
-              "mlp.down_proj": "ffn_down"}
+GGUF_NAMES = {hf: gguf for gguf, hf in HF_NAMES.items()}
 
 
 def stock_types(recipe):
@@ -105,13 +104,6 @@ class Rows:
         return sum(len(layer["retainedHeadIndices"]) for layer in json.loads(self._recipe.read_text())["topology"]["layers"])
 
 
-def divergence(bench, logits, file):
-    text = bench.stock_perplexity(file, "--kl-divergence", "--kl-divergence-base", logits)
-    return {"mean_kl": number_in(text, "Mean    KLD:"), "mean_kl_error": number_in(text, r"Mean    KLD:\s+[-0-9.]+ ±"),
-            "median_kl": number_in(text, "Median  KLD:"), "p999_kl": number_in(text, r"99\.9%   KLD:"),
-            "top1_agreement": number_in(text, "Same top p:") / 100, "perplexity": number_in(text, r"Mean PPL\(Q\) +:")}
-
-
 def measure(bench, name):
     base = bench.offgrid_base(name)
     logits = bench.work / "base-logits.bin"
@@ -120,7 +112,7 @@ def measure(bench, name):
     for row in bench.options.rows:
         file, seconds = rows.make(row)
         figures[row] = {"bytes": file.stat().st_size, "minutes": round(seconds / 60, 2), "heads_left": rows.heads_left(),
-                        **divergence(bench, logits, file)}
+                        **bench.stock_divergence(logits, file)}
         say(f"{row}: {json.dumps(figures[row])}")
         remove(file)
     return {"mix": bench.options.mix, "rows": figures}

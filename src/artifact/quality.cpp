@@ -9,8 +9,12 @@
 
 namespace plasticity {
 
+std::string estimate_text(double value, const std::optional<double>& error) {
+    return error ? fmt::format("{:.4g} ± {:.2g}", value, *error) : fmt::format("{:.4g}", value);
+}
+
 std::string QualityPanel::mean_kl_text() const {
-    return mean_kl_error ? fmt::format("{:.4g} ± {:.2g}", mean_kl, *mean_kl_error) : fmt::format("{:.4g}", mean_kl);
+    return estimate_text(mean_kl, mean_kl_error);
 }
 
 nlohmann::ordered_json quality_json(const QualityPanel& quality) {

@@ -38,6 +38,9 @@ struct QualityPanel {
     KlHistogram histogram;                ///< empty where it was not kept
 };
 
+/// "0.1106 ± 0.0031", or the value alone where its standard error is not known.
+std::string estimate_text(double value, const std::optional<double>& error);
+
 /// As report.json and frontier.json have it.
 nlohmann::ordered_json quality_json(const QualityPanel& quality);
 /// @throws Error (kMalformed)

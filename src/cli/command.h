@@ -33,9 +33,6 @@ struct CommandResult {
 /// What MODEL may be, for every command's --help.
 inline constexpr const char* kModelHelp = "GGUF file, Hugging Face folder, or OWNER/NAME of the local hub cache";
 
-/// The exit code of a report whose checks did not all pass: no error, so it is none of ErrorKind.
-inline constexpr int kVerificationFailed = 7;
-
 /// Adds -t/--threads, --json, --force, --quiet, --log-json and --seed.
 void add_common_options(CLI::App& command, CommonOptions& options);
 

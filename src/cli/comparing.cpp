@@ -42,14 +42,8 @@ Models open_all(const CompareCommand& command) {
     return models;
 }
 
-std::uint64_t n_weights(const Model& model) {
-    std::uint64_t sum = 0;
-    for (const ModelTensor& tensor : model.tensors()) sum += static_cast<std::uint64_t>(tensor.rows * tensor.cols);
-    return sum;
-}
-
 std::vector<ComparedFile> describe(const CompareCommand& command, const Models& models) {
-    const auto weights_of_base = static_cast<double>(n_weights(*models.front()));
+    const auto weights_of_base = static_cast<double>(weight_count(*models.front()));
     std::vector<ComparedFile> files;
     for (std::size_t i = 0; i < models.size(); ++i) {
         const std::uint64_t bytes = source_bytes(*models[i]);
@@ -119,16 +113,15 @@ void measure_running(const CompareCommand& command, Comparison& comparison, Prog
 
 Comparison compare_files(const CompareCommand& command, Progress& progress) {
     const Models models = open_all(command);
-    Comparison comparison{
-        .machine = {},
-        .settings = {.data = {},
-                     .context = command.context,
-                     .chunks = command.chunks,
-                     .prompt_tokens = command.prompt_tokens,
-                     .generated_tokens = command.generated_tokens,
-                     .rounds = command.rounds,
-                     .threads = command.common.threads > 0 ? command.common.threads : default_thread_count()},
-        .files = describe(command, models)};
+    Comparison comparison{.machine = {},
+                          .settings = {.data = {},
+                                       .context = command.context,
+                                       .chunks = command.chunks,
+                                       .prompt_tokens = command.prompt_tokens,
+                                       .generated_tokens = command.generated_tokens,
+                                       .rounds = command.rounds,
+                                       .threads = thread_count(command.common.threads)},
+                          .files = describe(command, models)};
     for (const auto& path : command.data) comparison.settings.data.push_back(path.string());
     if (command.dry_run) return comparison;
     comparison.machine = this_machine(measure_quality(command, models, comparison, progress));

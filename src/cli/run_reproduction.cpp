@@ -8,6 +8,7 @@
 
 #include "artifact/device.h"
 #include "artifact/json_text.h"
+#include "artifact/output_layout.h"
 #include "core/error.h"
 #include "core/units.h"
 #include "io/gguf_reader.h"
@@ -127,7 +128,7 @@ void require_same_inputs(const Reproduction& wanted, const RunInputs& inputs, Pr
 
 std::vector<FileDigest> source_digests(const fs::path& model_path, const fs::path& output) {
     const GgufReader file(output);
-    const auto* hashes = file.metadata().array<std::string>("continuum.source_sha256");
+    const auto* hashes = file.metadata().array<std::string>(kSourceHashesKey);
     std::vector<FileDigest> digests;
     if (hashes == nullptr) return digests;
     const auto model = open_model(model_path);

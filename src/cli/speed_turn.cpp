@@ -12,12 +12,6 @@
 namespace plasticity {
 namespace {
 
-ErrorKind kind_of(const ChildResult& child) {
-    const bool is_kind = child.exit_code >= static_cast<int>(ErrorKind::kInternal) &&
-                         child.exit_code <= static_cast<int>(ErrorKind::kIo);
-    return is_kind ? static_cast<ErrorKind>(child.exit_code) : ErrorKind::kIo;
-}
-
 void append_numbers(const nlohmann::json& said, const char* key, MeasuredSeries& series) {
     for (const double value : said.at(key).get<std::vector<double>>()) series.runs.push_back(value);
 }
@@ -25,7 +19,7 @@ void append_numbers(const nlohmann::json& said, const char* key, MeasuredSeries&
 }  // namespace
 
 void take_speed_turn(const CompareCommand& command, const std::string& model, MeasuredRunning& running) {
-    ChildOptions child{
+    ChildCommand child{
         .program = own_program(),
         .arguments = {"bench", "speed", model, "-p", std::to_string(command.prompt_tokens), "-n",
                       std::to_string(command.generated_tokens), "-r", "1", "-t", std::to_string(command.common.threads),
@@ -34,7 +28,7 @@ void take_speed_turn(const CompareCommand& command, const std::string& model, Me
         child.arguments.insert(child.arguments.end(), {"--gpu-layers", std::to_string(*command.backend.gpu_layers)});
     const ChildResult result = run_child(child);
     if (!result.succeeded())
-        throw Error(kind_of(result),
+        throw Error(error_kind_of(result.exit_code).value_or(ErrorKind::kIo),
                     fmt::format("bench compare: the run of {} ended with {}: {}", model, result.ending(), result.err));
     const nlohmann::json said = parse_strict_json(result.out, "bench speed " + model);
     append_numbers(said, "prompt_runs", running.prompt);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -15,6 +16,16 @@ enum class ErrorKind {
     kInfeasible = 5,  ///< nothing fits the budget
     kIo = 6,          ///< reading or writing failed, or the disk is full
 };
+
+/// What a process of this program that ended with `exit_code` would have thrown; nothing for any other end.
+inline std::optional<ErrorKind> error_kind_of(int exit_code) {
+    const bool is_kind =
+        exit_code >= static_cast<int>(ErrorKind::kInternal) && exit_code <= static_cast<int>(ErrorKind::kIo);
+    return is_kind ? std::optional(static_cast<ErrorKind>(exit_code)) : std::nullopt;
+}
+
+/// The exit code of a report whose checks did not all pass: no error, so it is none of ErrorKind.
+inline constexpr int kVerificationFailed = 7;
 
 /// The only exception that this project throws. Messages read "where: what; got, expected; remedy".
 class Error : public std::runtime_error {

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "engine/divergence.h"
 #include "engine/token_prefix.h"
 #include "model/model.h"
 
@@ -13,13 +14,7 @@ namespace plasticity {
 namespace {
 
 /// A guess less likely than this to the draft itself is not worth its place in the pass.
-constexpr float kLeastProbability = 0.5f;
-
-float probability_of_likeliest(std::span<const float> logits, std::size_t likeliest) {
-    float sum = 0;
-    for (const float logit : logits) sum += std::exp(logit - logits[likeliest]);
-    return 1.0f / sum;
-}
+constexpr double kLeastProbability = 0.5;
 
 void require_same_vocabulary(const Tokenizer& draft, const Tokenizer& tokenizer, const std::filesystem::path& path) {
     std::int32_t first = 0;
@@ -62,9 +57,9 @@ std::vector<std::int32_t> Draft::guess(std::span<const std::int32_t> text, std::
     std::vector<std::int32_t> longer(text.begin(), text.end());
     while (longer.size() < text.size() + most) {
         read(longer);
-        const auto likeliest = static_cast<std::size_t>(std::ranges::max_element(logits_) - logits_.begin());
-        if (probability_of_likeliest(logits_, likeliest) < kLeastProbability) break;
-        longer.push_back(static_cast<std::int32_t>(likeliest));
+        const auto likeliest = static_cast<std::int32_t>(std::ranges::max_element(logits_) - logits_.begin());
+        if (std::exp(log_softmax_at(logits_, likeliest)) < kLeastProbability) break;
+        longer.push_back(likeliest);
     }
     return {longer.begin() + std::ssize(text), longer.end()};
 }

@@ -24,11 +24,15 @@ struct Placed {
     std::size_t chunk = 0;
 };
 
-/// Sums over a chunk's positions.
-struct ChunkSums {
+/// Over positions, of a chunk or of several.
+struct Sums {
     double kl = 0, base_nll = 0, nll = 0, same_top = 0;
 
-    void add(const ChunkSums& other, double times) {
+    Sums() = default;
+    explicit Sums(const PositionOutcome& o)
+        : kl(o.kl), base_nll(o.base_nll), nll(o.nll), same_top(o.same_top ? 1 : 0) {}
+
+    void add(const Sums& other, double times = 1) {
         kl += times * other.kl;
         base_nll += times * other.base_nll;
         nll += times * other.nll;
@@ -50,23 +54,19 @@ public:
         for (std::size_t i = 0; i < outcomes.size(); ++i) {
             const PositionOutcome& o = outcomes[i];
             ascending_.push_back({std::isnan(o.kl) ? kInfinity : o.kl, i / per_chunk});
-            sums_[i / per_chunk].add({o.kl, o.base_nll, o.nll, o.same_top ? 1.0 : 0.0}, 1);
+            sums_[i / per_chunk].add(Sums(o));
         }
         std::ranges::stable_sort(ascending_, {}, &Placed::kl);
     }
 
     std::size_t n_chunks() const { return sums_.size(); }
     double largest() const { return ascending_.back().kl; }
-    ChunkSums sums(std::span<const std::size_t> times) const {
-        ChunkSums all;
-        for (std::size_t chunk = 0; chunk < sums_.size(); ++chunk)
-            all.add(sums_[chunk], static_cast<double>(times[chunk]));
-        return all;
-    }
     /// @param times  how often each chunk counts; in all, as many as there are
     Figures figures(std::span<const std::size_t> times) const {
         const auto n = static_cast<double>(n_positions_);
-        const ChunkSums all = sums(times);
+        Sums all;
+        for (std::size_t chunk = 0; chunk < sums_.size(); ++chunk)
+            all.add(sums_[chunk], static_cast<double>(times[chunk]));
         const auto [median, p999] = quantiles(times);
         return {median, p999, std::exp(all.base_nll / n), std::exp(all.nll / n), all.same_top / n};
     }
@@ -97,7 +97,7 @@ private:
 
     std::size_t n_positions_;
     std::vector<Placed> ascending_;
-    std::vector<ChunkSums> sums_;
+    std::vector<Sums> sums_;
 };
 
 double deviation(const std::vector<double>& values) {
@@ -155,15 +155,18 @@ QualityPanel summarize(std::span<const PositionOutcome> outcomes, std::size_t pe
     const Resampled text(outcomes, per_chunk);
     const std::vector<std::size_t> once(text.n_chunks(), 1);
     const Figures figures = text.figures(once);
+    Sums all;  // in the text's order, as trials of plan sum, too
+    for (const PositionOutcome& outcome : outcomes) all.add(Sums(outcome));
+    const auto n = static_cast<double>(outcomes.size());
     QualityPanel panel;
     panel.positions = static_cast<std::int64_t>(outcomes.size());
-    panel.mean_kl = text.sums(once).kl / static_cast<double>(outcomes.size());
+    panel.mean_kl = all.kl / n;
     panel.median_kl = figures.median_kl;
     panel.p999_kl = figures.p999_kl;
     panel.max_kl = text.largest();
-    panel.base_perplexity = figures.base_perplexity;
-    panel.perplexity = figures.perplexity;
-    panel.top1_agreement = figures.top1_agreement;
+    panel.base_perplexity = std::exp(all.base_nll / n);
+    panel.perplexity = std::exp(all.nll / n);
+    panel.top1_agreement = all.same_top / n;
     panel.histogram = histogram(outcomes);
     if (text.n_chunks() > 1) {
         panel.mean_kl_error = error_of_mean(outcomes, per_chunk);

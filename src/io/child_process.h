@@ -1,23 +1,16 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "io/sandbox.h"
+#include "io/started_child.h"
 
 namespace plasticity {
 
-struct ChildOptions {
-    std::filesystem::path program;                   ///< a path, no name to be looked up (find_program does that)
-    std::vector<std::string> arguments;              ///< without the program itself
-    std::filesystem::path folder;                    ///< where it runs; empty: where this process does
+struct ChildLimits {
     double deadline_seconds = 0;                     ///< then it is killed; 0: never
     std::size_t most_output = std::size_t{1} << 20;  ///< bytes kept of each stream; the rest is read and dropped
-    std::optional<Sandbox> sandbox;                  ///< also: next to no environment
 };
 
 struct ChildResult {
@@ -27,14 +20,14 @@ struct ChildResult {
     std::string out, err;
 
     bool succeeded() const { return exit_code == 0; }
-    /// "exit code 3", "killed by SIGSEGV (11)", "stopped after 10 s"
+    /// "exit code 3", "killed by signal 11 (Segmentation fault)", "stopped when its time was over"
     std::string ending() const;
 };
 
 /// Runs a program to its end. It is killed, with all that it started, when its time is over or this process is
 /// interrupted, and dies with this process.
-/// @throws Error (kIo when it cannot be started; kUsage when the sandbox cannot be made), Interrupted
-ChildResult run_child(const ChildOptions& options);
+/// @throws Error as StartedChild, Interrupted
+ChildResult run_child(const ChildCommand& command, const ChildLimits& limits = {});
 
 /// Where PATH has a program. @returns an empty path where it has none
 std::filesystem::path find_program(const std::string& name);

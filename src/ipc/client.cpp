@@ -87,9 +87,7 @@ private:
     const int code = error.value("code", static_cast<int>(kRpcInternal));
     const std::string message = error.value("message", "the server gave no reason");
     if (code == kRpcCancelled) throw Interrupted(SIGTERM);
-    const int exit_code = kRpcFailed - code;
-    if (exit_code >= static_cast<int>(ErrorKind::kInternal) && exit_code <= static_cast<int>(ErrorKind::kIo))
-        throw Error(static_cast<ErrorKind>(exit_code), message);
+    if (const std::optional<ErrorKind> kind = error_kind_of(kRpcFailed - code)) throw Error(*kind, message);
     if (code == kRpcInternal) throw Error(ErrorKind::kInternal, message);
     throw Error(code == kRpcNoSuchJob ? ErrorKind::kMissing : ErrorKind::kUsage, message);
 }
@@ -156,7 +154,7 @@ MethodResult call_here(const Method& method, const json& params, Progress& progr
     ProgressReplay replay(progress);
     const MethodHooks hooks{.on_progress = [&](const ordered_json& event) { replay.show(event); },
                             .on_state = [](const MethodState&) {},
-                            .stopped = was_interrupted};
+                            .stopped = is_interrupted};
     return run_method(method, params, {}, hooks, own_program());
 }
 

@@ -39,6 +39,11 @@ std::vector<std::filesystem::path> outputs_of(const nlohmann::json& parameters,
 nlohmann::json picked(const nlohmann::json& parameters,
                       std::initializer_list<std::pair<const char*, std::string_view>> names);
 
+/// For Method::promise, where nothing is known before.
+inline nlohmann::json nothing_promised(const nlohmann::json&) {
+    return nlohmann::json::object();
+}
+
 inline bool is_on(const nlohmann::json& parameters, std::string_view name) {
     const auto found = parameters.find(name);
     return found != parameters.end() && *found == true;

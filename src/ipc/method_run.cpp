@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "io/printable.h"
+#include "ipc/child_process.h"
 
 namespace plasticity {
 namespace {
@@ -19,7 +20,6 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t kMaxMessageBytes = 16 << 10;
 constexpr std::string_view kMessageStart = "plasticity: ";
-constexpr int kFailedVerification = 7;  // exit code of verify and run; no error, so none of ErrorKind
 
 /// Collects what a command says on stderr that is no progress: its error, which may have several lines.
 class ErrorText {
@@ -38,12 +38,6 @@ public:
 private:
     std::string text_;
 };
-
-ErrorKind kind_of(int exit_code) {
-    const bool is_kind =
-        exit_code >= static_cast<int>(ErrorKind::kInternal) && exit_code <= static_cast<int>(ErrorKind::kIo);
-    return is_kind ? static_cast<ErrorKind>(exit_code) : ErrorKind::kInternal;
-}
 
 void require_absent(const MethodStep& step) {
     if (step.may_replace) return;
@@ -90,8 +84,8 @@ ordered_json run_step(const MethodStep& step, bool is_repeated, const MethodHook
     if (end.exit_code == 128 + SIGTERM || end.exit_code == 128 + SIGINT) throw Interrupted(end.exit_code - 128);
     if (end.signal != 0)
         throw Error(ErrorKind::kInternal, fmt::format("{}: was ended by signal {}", command, end.signal));
-    if (end.exit_code != 0 && end.exit_code != kFailedVerification)
-        throw Error(kind_of(end.exit_code), error.take(command));
+    if (end.exit_code != 0 && end.exit_code != kVerificationFailed)
+        throw Error(error_kind_of(end.exit_code).value_or(ErrorKind::kInternal), error.take(command));
     return document_of(end, command);
 }
 
@@ -121,15 +115,6 @@ MethodState MethodState::from_json(const nlohmann::json& object, const std::stri
     return state;
 }
 
-bool was_interrupted() {
-    try {
-        throw_if_interrupted();
-        return false;
-    } catch (const Interrupted&) {
-        return true;
-    }
-}
-
 MethodResult run_method(const Method& method, const nlohmann::json& parameters, MethodState state,
                         const MethodHooks& hooks, const std::filesystem::path& program) {
     const std::vector<MethodStep> steps = method.steps(parameters);
@@ -146,7 +131,7 @@ MethodResult run_method(const Method& method, const nlohmann::json& parameters, 
     }
     try {
         return {.data = method.result(parameters, state.documents),
-                .exit_code = says_failed(state.documents.back()) ? kFailedVerification : 0};
+                .exit_code = says_failed(state.documents.back()) ? kVerificationFailed : 0};
     } catch (const nlohmann::json::exception& problem) {
         throw Error(ErrorKind::kInternal, fmt::format("{}: a command printed another document than was expected: {}",
                                                       method.name, problem.what()));

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "ipc/child_process.h"
 #include "ipc/method.h"
 
 namespace plasticity {
@@ -29,9 +28,6 @@ struct MethodHooks {
     /// Asked several times a second; true ends the command that runs.
     std::function<bool()> stopped;
 };
-
-/// For MethodHooks::stopped: this process was told to end (core/interrupt.h).
-bool was_interrupted();
 
 struct MethodResult {
     nlohmann::ordered_json data;

@@ -87,10 +87,6 @@ ordered_json pipeline_result(const json&, const std::vector<ordered_json>& docum
     return documents.at(0);
 }
 
-json nothing_promised(const json&) {
-    return json::object();
-}
-
 }  // namespace
 
 const Method& topology_method() {

@@ -147,10 +147,6 @@ ordered_json analyze_result(const json& p, const std::vector<ordered_json>& docu
     return result;
 }
 
-json no_promise(const json&) {
-    return json::object();
-}
-
 }  // namespace
 
 const Method& score_method() {
@@ -171,7 +167,7 @@ const Method& analyze_method() {
     static const Method method{
         "plasticity/analyze", "Scores by layer and head, and which heads are candidates for removal",
         kAnalyzeParameters,   analyze_steps,
-        analyze_result,       no_promise};
+        analyze_result,       nothing_promised};
     return method;
 }
 

@@ -18,7 +18,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "io/child_process.h"
-#include "ipc/child_process.h"
+#include "io/started_child.h"
 #include "ipc/dispatcher.h"
 #include "ipc/unix_socket.h"
 
@@ -34,31 +34,21 @@ constexpr std::size_t kMaxEvents = 1024;  // of progress; the ends of jobs are n
 class Inbox {
 public:
     Inbox() {
-        if (::pipe(ends_.data()) != 0)
-            throw Error(ErrorKind::kIo, fmt::format("ipc: cannot make a pipe: {}", system_reason(errno)));
-        for (const int end : ends_) {
-            ::fcntl(end, F_SETFD, FD_CLOEXEC);
-            ::fcntl(end, F_SETFL, O_NONBLOCK);
-        }
-    }
-    Inbox(const Inbox&) = delete;
-    Inbox& operator=(const Inbox&) = delete;
-    ~Inbox() {
-        for (const int end : ends_) ::close(end);
+        for (const int end : {pipe_.read_end(), pipe_.write_end()}) ::fcntl(end, F_SETFL, O_NONBLOCK);
     }
 
-    int descriptor() const { return ends_[0]; }
+    int descriptor() const { return pipe_.read_end(); }
 
     void put(JobEvent event) {
         const std::lock_guard lock(mutex_);
         if (!event.progress.is_null() && events_.size() >= kMaxEvents) return;
         events_.push_back(std::move(event));
-        static_cast<void>(!::write(ends_[1], "", 1));  // full: it is awake already
+        static_cast<void>(!::write(pipe_.write_end(), "", 1));  // full: it is awake already
     }
 
     std::deque<JobEvent> take() {
         std::array<char, 256> bytes{};
-        while (::read(ends_[0], bytes.data(), bytes.size()) > 0) {
+        while (::read(pipe_.read_end(), bytes.data(), bytes.size()) > 0) {
         }
         const std::lock_guard lock(mutex_);
         return std::exchange(events_, {});
@@ -67,7 +57,7 @@ public:
 private:
     std::mutex mutex_;
     std::deque<JobEvent> events_;
-    std::array<int, 2> ends_{};
+    Pipe pipe_;
 };
 
 fs::path jobs_folder(const IpcOptions& options) {

@@ -10,6 +10,7 @@
 #include "io/child_process.h"
 #include "io/file_identity.h"
 #include "io/printable.h"
+#include "ipc/child_process.h"
 #include "ipc/parameters.h"
 #include "ipc/progress_replay.h"
 
@@ -20,7 +21,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr int kFailedCheck = 7;  // as a failed verification
 constexpr std::size_t kMaxShellOutput = 64 << 10;
 constexpr const char* kShell = "/bin/sh";
 
@@ -101,7 +101,7 @@ StepOutcome StepRunner::run_command(const StepCall& call, PipelineState& state) 
                                     record.progress = progress;
                                     state.save();
                                 },
-                            .stopped = was_interrupted};
+                            .stopped = is_interrupted};
     MethodResult result;
     try {
         result = run_method(*call.method, call.parameters, record.progress, hooks, own_program());
@@ -124,7 +124,7 @@ StepOutcome StepRunner::run_shell(const StepCall& call) const {
     for (const auto& [name, value] : call.parameters.items())
         command.environment.emplace_back(name, value.get<std::string>());
     ChildEnd end =
-        run_child(command, [&](std::string_view line) { progress_.note(terminal_text(line)); }, was_interrupted);
+        run_child(command, [&](std::string_view line) { progress_.note(terminal_text(line)); }, is_interrupted);
     throw_if_interrupted();
     if (end.out.ends_with('\n')) end.out.pop_back();
     if (end.out.size() > kMaxShellOutput)
@@ -132,7 +132,7 @@ StepOutcome StepRunner::run_shell(const StepCall& call) const {
                                                    end.out.size(), kMaxShellOutput));
     if (end.exit_code != 0) progress_.note(fmt::format("{}: ended with exit code {}", call.key, end.exit_code));
     return {.data = {{"output", end.out}, {"exitCode", end.exit_code}},
-            .exit_code = end.exit_code == 0 ? 0 : kFailedCheck,
+            .exit_code = end.exit_code == 0 ? 0 : kVerificationFailed,
             .is_kept = false};
 }
 

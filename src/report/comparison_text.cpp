@@ -21,9 +21,8 @@ using Cells = std::vector<std::string>;
 constexpr std::string_view kNone = "–";
 constexpr std::string_view kReading =
     "KL is the divergence from the base in nats per token, 0 is best; ± is one standard error by the text's chunks. "
-    "Speeds are medians of the rounds, in brackets (highest − lowest) ÷ median. Peak is the most memory that the "
-    "process "
-    "running the file had resident.";
+    "Speeds are medians of the rounds, in brackets (highest − lowest) ÷ median. Peak is the most memory that "
+    "the process running the file had resident.";
 
 std::string with_error(std::string_view value, const std::optional<double>& error) {
     return error ? fmt::format("{} ± {:.2g}", value, *error) : std::string(value);
@@ -45,7 +44,7 @@ void append_quality(const std::optional<QualityPanel>& quality, Cells& row) {
         return;
     }
     const QualityPanel& q = *quality;
-    row.push_back(with_error(fmt::format("{:.4g}", q.mean_kl), q.mean_kl_error));
+    row.push_back(q.mean_kl_text());
     row.push_back(with_error(fmt::format("{:.3g}", q.median_kl), error_of(q, &QualityErrors::median_kl)));
     row.push_back(with_error(fmt::format("{:.3g}", q.p999_kl), error_of(q, &QualityErrors::p999_kl)));
     row.push_back(fmt::format("{:.3g}", q.max_kl));

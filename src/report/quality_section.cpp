@@ -20,9 +20,7 @@ struct Estimate {
     std::optional<double> error;
 
     double end() const { return value + error.value_or(0); }
-    std::string text() const {
-        return error ? fmt::format("{:.4g} ± {:.2g}", value, *error) : fmt::format("{:.4g}", value);
-    }
+    std::string text() const { return estimate_text(value, error); }
 };
 
 std::string estimate_bar(const Estimate& estimate, double top, double scale) {

@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "io/gguf_reader.h"
 
@@ -21,12 +19,6 @@ std::optional<Artifact> load_if_there(const fs::path& path, const Load& load) {
 
 std::string RunRecord::model_name() const {
     return recipe.base_model.empty() ? metadata.text_or("general.name", "a model without a name") : recipe.base_model;
-}
-
-bool RunRecord::prunes_heads() const {
-    return std::ranges::any_of(recipe.topology.layers, [&](const LayerTopology& layer) {
-        return layer.num_heads < recipe.topology.original_num_heads;
-    });
 }
 
 RunRecord load_run_record(const fs::path& folder) {

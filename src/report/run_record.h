@@ -25,7 +25,6 @@ struct RunRecord {
     std::optional<Reproduction> reproduction;
 
     std::string model_name() const;  ///< the base's, for people; as its file has it
-    bool prunes_heads() const;
 };
 
 /// @throws Error (kMissing without a model.gguf; kMalformed where a file is not what it claims, or carries no recipe)

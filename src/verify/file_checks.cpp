@@ -10,7 +10,7 @@ namespace plasticity {
 
 void check_file(const Subject& subject, const Model* base, const Demands& demands, const VerifyOptions& options,
                 Findings findings) {
-    const int threads = options.threads > 0 ? options.threads : default_thread_count();
+    const int threads = thread_count(options.threads);
     auto& checks = findings.report.checks;
     checks.push_back(check_structure(subject, base));
     const bool is_sound = checks.back().passed;

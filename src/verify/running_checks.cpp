@@ -69,7 +69,7 @@ void check_running(const Subject& subject, const Model* base, const Demands& dem
                     {.model = subject.file.file().path(),
                      .text = text,
                      .tokens = &tokens,
-                     .threads = options.threads > 0 ? options.threads : default_thread_count(),
+                     .threads = thread_count(options.threads),
                      .max_kl = demands.thresholds.max_stock_kl},
                     *decoder, findings);
 }

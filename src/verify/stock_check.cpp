@@ -38,11 +38,9 @@ std::string reason_in(std::string_view log) {
     return reason.empty() ? last : reason;
 }
 
-/// Sums over the positions of a chunk.
 struct Distance {
-    double kl = 0, max_kl = 0, stock_nll = 0, own_nll = 0;
-    std::int64_t same_top = 0, positions = 0;
-    float step = 0;
+    std::vector<PositionOutcome> outcomes;  ///< of a chunk's positions, stock as the base
+    float step = 0;                         ///< the largest of the codes
 };
 
 /// What the codes do not reach, more than 16 nats below the likeliest token, they all call the lowest: thousands of
@@ -70,13 +68,7 @@ Distance compare_chunk(const StockLogits& stock, Decoder& decoder, const Evaluat
                  [&](std::int32_t position, std::span<const float> own) {
                      distance.step = std::max(distance.step, stock.read_row(position - text.first_scored(), row));
                      const std::int32_t next = chunk[static_cast<std::size_t>(position) + 1];
-                     const PositionOutcome outcome = compare_row(row, own, next);
-                     distance.kl += outcome.kl;
-                     distance.max_kl = std::max(distance.max_kl, outcome.kl);
-                     distance.stock_nll += outcome.base_nll;
-                     distance.own_nll += outcome.nll;
-                     distance.same_top += outcome.same_top ? 1 : 0;
-                     ++distance.positions;
+                     distance.outcomes.push_back(compare_row(row, own, next));
                  });
     return distance;
 }
@@ -142,15 +134,15 @@ void check_stock(const StockTools& tools, const StockRun& run, Decoder& decoder,
     const std::string other = mismatch(stock, decoder, *run.tokens);
     if (!other.empty()) return finding(other);
     const Distance distance = compare_chunk(stock, decoder, *run.tokens);
-    const auto n = static_cast<double>(distance.positions);
+    const QualityPanel panel = summarize(distance.outcomes, distance.outcomes.size());
     report.stock_comparison = StockComparison{.tool = tools.perplexity.string(),
-                                              .positions = distance.positions,
-                                              .mean_kl = distance.kl / n,
-                                              .max_kl = distance.max_kl,
+                                              .positions = panel.positions,
+                                              .mean_kl = panel.mean_kl,
+                                              .max_kl = std::max(panel.max_kl, 0.0),
                                               .code_step = distance.step,
-                                              .top1_agreement = static_cast<double>(distance.same_top) / n,
-                                              .stock_perplexity = std::exp(distance.stock_nll / n),
-                                              .own_perplexity = std::exp(distance.own_nll / n)};
+                                              .top1_agreement = panel.top1_agreement,
+                                              .stock_perplexity = panel.base_perplexity,
+                                              .own_perplexity = panel.perplexity};
     report.checks.push_back(judge(*report.stock_comparison, run.max_kl));
 }
 

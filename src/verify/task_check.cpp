@@ -65,8 +65,8 @@ std::optional<std::string> judge_python(const Task& task, const std::string& out
     const ChildResult ran = run_child({.program = require_python(),
                                        .arguments = {"-I", "-B", "check.py"},
                                        .folder = folder.path(),
-                                       .deadline_seconds = kPythonDeadlineSeconds,
-                                       .sandbox = Sandbox{.folder = folder.path()}});
+                                       .sandbox = Sandbox{.folder = folder.path()}},
+                                      {.deadline_seconds = kPythonDeadlineSeconds});
     if (ran.succeeded()) return std::nullopt;
     const std::string said = last_line(ran.err);
     return fmt::format("python: {}{}{}", ran.ending(), said.empty() ? "" : ": ", said);

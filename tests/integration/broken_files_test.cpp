@@ -12,6 +12,7 @@
 #include "io/gguf_reader.h"
 #include "plasticity/compress.h"
 #include "plasticity/verify.h"
+#include "support/edited_file.h"
 #include "support/file_content.h"
 #include "support/temp_dir.h"
 #include "support/tiny_recipe.h"
@@ -32,12 +33,6 @@ protected:
     static void TearDownTestSuite() { folder_.reset(); }
 
     BrokenFiles() { fs::copy_file(*folder_ / "good.gguf", broken_); }
-
-    void overwrite(std::uint64_t offset, std::span<const std::byte> bytes) const {
-        std::fstream file(broken_, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
-    }
 
     /// Of those checks that were made, this one alone fails; but memory is unknown where the structure is broken.
     void expect_failure(const VerifyOptions& more, std::string_view name, std::string_view detail) const {
@@ -66,28 +61,19 @@ std::unique_ptr<test::TempDir> BrokenFiles::folder_;
 TEST_F(BrokenFiles, ABlockOfNan) {
     const GgufTensor tensor = *GgufReader(broken_).find("blk.17.ffn_down.weight");
     const std::uint16_t nan = 0x7e00;  // the F16 scale that a block of q8_0 begins with
-    overwrite(tensor.offset + 4321 * ggml_type_size(tensor.type), std::as_bytes(std::span(&nan, 1)));
+    test::overwrite(broken_, tensor.offset + 4321 * ggml_type_size(tensor.type), std::as_bytes(std::span(&nan, 1)));
     expect_failure({}, "numerics", "blk.17.ffn_down.weight (q8_0): row 90, column 32 is not finite");
 }
 
 TEST_F(BrokenFiles, AWrongHeadCount) {
     const std::string bytes = test::read_bytes(broken_), key = "llama.attention.head_count_kv";
     const std::uint32_t heads = 9;
-    overwrite(bytes.find(key) + key.size() + sizeof(std::uint32_t), std::as_bytes(std::span(&heads, 1)));
+    test::overwrite(broken_, bytes.find(key) + key.size() + sizeof(std::uint32_t), std::as_bytes(std::span(&heads, 1)));
     expect_failure({}, "structure", "blk.0.attn_k.weight");
 }
 
 TEST_F(BrokenFiles, LayersThatChangedPlaces) {
-    const GgufReader file(broken_);
-    for (const GgufTensor& tensor : file.tensors()) {
-        if (!tensor.name.starts_with("blk.4.")) continue;
-        const GgufTensor& other = *file.find("blk.21." + tensor.name.substr(6));
-        std::vector<std::byte> first(tensor.bytes), second(other.bytes);
-        file.read(tensor, 0, first);
-        file.read(other, 0, second);
-        overwrite(tensor.offset, second);
-        overwrite(other.offset, first);
-    }
+    test::swap_blocks(broken_, 4, 21);
     expect_failure({.base = test::smollm2(), .data = {test::source("src/core")}, .chunks = 1}, "weights",
                    "blk.4.attn_q.weight is not what the base has there");
 }
@@ -106,7 +92,7 @@ TEST_F(BrokenFiles, RepetitiveOutput) {
     std::vector<float> weights(tensor.bytes / sizeof(float));
     file.read(tensor, 0, std::as_writable_bytes(std::span(weights)));
     for (float& weight : weights) weight *= 1000;
-    overwrite(tensor.offset, std::as_bytes(std::span(weights)));
+    test::overwrite(broken_, tensor.offset, std::as_bytes(std::span(weights)));
     expect_failure({}, "coherence", "entropy");
 }
 

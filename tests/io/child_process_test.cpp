@@ -17,7 +17,7 @@ namespace plasticity {
 namespace {
 
 ChildResult shell(const std::string& script, double deadline_seconds = 0) {
-    return run_child({.program = "/bin/sh", .arguments = {"-c", script}, .deadline_seconds = deadline_seconds});
+    return run_child({.program = "/bin/sh", .arguments = {"-c", script}}, {.deadline_seconds = deadline_seconds});
 }
 
 TEST(ChildProcess, TellsHowItEndedAndWhatItSaid) {
@@ -31,7 +31,7 @@ TEST(ChildProcess, TellsHowItEndedAndWhatItSaid) {
 
 TEST(ChildProcess, TakesNoMoreOutputThanWasAsked) {
     const ChildResult result =
-        run_child({.program = "/bin/sh", .arguments = {"-c", "head -c 300000 /dev/zero"}, .most_output = 1000});
+        run_child({.program = "/bin/sh", .arguments = {"-c", "head -c 300000 /dev/zero"}}, {.most_output = 1000});
     EXPECT_EQ(result.exit_code, 0) << "the rest is read all the same";
     EXPECT_EQ(result.out.size(), 1000u);
 }
@@ -62,8 +62,8 @@ protected:
         return run_child({.program = python_,
                           .arguments = {"-I", "-c", program},
                           .folder = dir_.path(),
-                          .deadline_seconds = 60,
-                          .sandbox = Sandbox{.folder = dir_.path(), .cpu_seconds = 2}});
+                          .sandbox = Sandbox{.folder = dir_.path(), .cpu_seconds = 2}},
+                         {.deadline_seconds = 60});
     }
     void expect_refused(const std::string& program, const std::string& reason) const {
         const ChildResult result = python(program);

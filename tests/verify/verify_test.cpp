@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
+#include "support/edited_file.h"
 #include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
@@ -77,12 +78,6 @@ protected:
         EXPECT_NE(find(report, name)->detail.find(detail), std::string::npos) << find(report, name)->detail;
     }
 
-    void overwrite_at(std::uint64_t offset, std::span<const std::byte> bytes) {
-        std::fstream file(out_, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
-    }
-
     TempDir dir_;
     Path base_ = dir_ / "base.gguf", out_ = dir_ / "out.gguf";
     std::unique_ptr<Model> model_;
@@ -137,21 +132,11 @@ TEST_F(Verify, KeepsTheHistogramAndWhatItTook) {
 #endif
 }
 
-/// The bytes of two blocks of one geometry change places: every shape, type and number is still as announced.
 TEST_F(Verify, FindsLayersThatChangedPlaces) {
     recipe_ = test::tiny_recipe(*model_, {.type = GGML_TYPE_Q8_0});
     layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
     write();
-    const GgufReader file(out_);
-    for (const GgufTensor& tensor : file.tensors()) {
-        if (!tensor.name.starts_with("blk.0.")) continue;
-        const GgufTensor& other = *file.find("blk.1." + tensor.name.substr(6));
-        std::vector<std::byte> first(tensor.bytes), second(other.bytes);
-        file.read(tensor, 0, first);
-        file.read(other, 0, second);
-        overwrite_at(tensor.offset, second);
-        overwrite_at(other.offset, first);
-    }
+    test::swap_blocks(out_, 0, 1);
     EXPECT_TRUE(run().passed()) << "nothing tells without the base";
     std::ofstream(dir_ / "text.txt") << std::string(400, 'a');
     expect_only_failure(run({.base = base_, .data = {dir_ / "text.txt"}}), "weights",
@@ -289,7 +274,8 @@ TEST_F(Verify, FindsABlockThatIsNotFinite) {
     const GgufTensor tensor = *GgufReader(out_).find("blk.1.ffn_up.weight");
     const std::uint16_t infinity = 0x7c00;  // the F16 scale that a block of q8_0 begins with
     const std::uint64_t block = 5;          // two blocks a row of 64
-    overwrite_at(tensor.offset + block * ggml_type_size(GGML_TYPE_Q8_0), std::as_bytes(std::span(&infinity, 1)));
+    test::overwrite(out_, tensor.offset + block * ggml_type_size(GGML_TYPE_Q8_0),
+                    std::as_bytes(std::span(&infinity, 1)));
     for (const int threads : {1, 3})
         expect_only_failure(run({.threads = threads}), "numerics",
                             "blk.1.ffn_up.weight (q8_0): row 2, column 32 is not finite");
@@ -298,8 +284,8 @@ TEST_F(Verify, FindsABlockThatIsNotFinite) {
 TEST_F(Verify, FindsANormThatIsNotFinite) {
     write();
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    overwrite_at(GgufReader(out_).find("output_norm.weight")->offset + 9 * sizeof nan,
-                 std::as_bytes(std::span(&nan, 1)));
+    test::overwrite(out_, GgufReader(out_).find("output_norm.weight")->offset + 9 * sizeof nan,
+                    std::as_bytes(std::span(&nan, 1)));
     expect_only_failure(run(), "numerics", "output_norm.weight (f32): row 0, column 9");
 }
 
