@@ -8,7 +8,7 @@ function(plasticity_library name)
     plasticity_unity(plasticity_${name})
 endfunction()
 
-plasticity_library(core OpenSSL::Crypto Threads::Threads)
+plasticity_library(core OpenSSL::Crypto PkgConfig::RE2 Threads::Threads)
 if(MPI_C_FOUND)
     # The C++ interface that MPI 3 removed would have to be linked, too.
     target_compile_definitions(plasticity_core PRIVATE PLASTICITY_MPI OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)

@@ -5,12 +5,13 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <regex>
+#include <stdexcept>
 #include <string_view>
 #include <utility>
 
 #include "artifact/json_text.h"
 #include "core/error.h"
+#include "core/regular_expression.h"
 #include "io/atomic_file.h"
 #include "io/problem_list.h"
 #include "io/strict_json.h"
@@ -19,7 +20,7 @@ namespace plasticity {
 namespace {
 
 constexpr std::uint64_t kMaxFileBytes = std::uint64_t{64} << 20;
-constexpr std::size_t kMaxTasks = 100'000, kMaxPatternBytes = 1000, kMaxStops = 16;
+constexpr std::size_t kMaxTasks = 100'000, kMaxStops = 16;
 constexpr int kMaxLineDepth = 4;
 constexpr std::int64_t kMaxTaskTokens = 32'768;
 
@@ -43,12 +44,10 @@ void read_checker(ObjectReader& reader, Task& task) {
                                          "\"regex\" and \"python\"",
                                          n_given));
     if (task.checker != Checker::kRegex) return;
-    if (task.expected.size() > kMaxPatternBytes)
-        reader.fail("regex", fmt::format("has {} bytes; expected at most {}", task.expected.size(), kMaxPatternBytes));
     try {
-        static_cast<void>(std::regex(task.expected, std::regex::ECMAScript));
-    } catch (const std::regex_error& error) {
-        reader.fail("regex", fmt::format("is no regular expression: {}", error.what()));
+        static_cast<void>(RegularExpression(task.expected, LetterCase::kKept));
+    } catch (const std::invalid_argument& problem) {
+        reader.fail("regex", problem.what());
     }
 }
 

@@ -11,7 +11,7 @@ namespace plasticity {
 /// How an output is judged.
 enum class Checker {
     kExact,   ///< equal to the text, white space at both ends aside
-    kRegex,   ///< the ECMAScript expression is found in its first 4 KiB
+    kRegex,   ///< the expression (RE2) is found anywhere in it
     kPython,  ///< the program ends with exit code 0; it finds `prompt` and `output`
 };
 
@@ -25,10 +25,6 @@ struct Task {
     std::vector<std::string> stop;
     std::int32_t max_tokens = 128;
 };
-
-/// Bytes of an output that an expression is looked for in, and characters looked at before that is given up.
-inline constexpr std::size_t kMaxSearchedBytes = 4096;
-inline constexpr std::size_t kMaxSearchSteps = 1'000'000;
 
 /// @throws Error (kMissing, kMalformed naming every bad line, kUsage where there are none)
 std::vector<Task> load_tasks(const std::filesystem::path& path);

@@ -57,15 +57,11 @@ TEST(JudgeOutput, ExactPassesOverWhiteSpaceAtBothEnds) {
     EXPECT_EQ(judge_output(task, "").value_or(""), "expected \"two words\"");
 }
 
-TEST(JudgeOutput, ExpressionsCannotHangIt) {
+TEST(JudgeOutput, AnExpressionIsFoundAnywhereInTheOutput) {
     const Task task{.name = "t", .prompt = "p", .checker = Checker::kRegex, .expected = "b+c"};
     EXPECT_FALSE(judge_output(task, "aabbbc"));
-    EXPECT_TRUE(judge_output(task, "aac"));
-    Task nested = task;
-    nested.expected = "(.*)*x$";
-    EXPECT_NE(judge_output(nested, std::string(100'000, 'a')).value_or("").find("more than"), std::string::npos);
-    nested.expected = "^(a|b)*$";
-    EXPECT_FALSE(judge_output(nested, std::string(100'000, 'a'))) << "of what is too long the beginning counts";
+    EXPECT_EQ(judge_output(task, "aac").value_or(""), "the expression is not found");
+    EXPECT_TRUE(judge_output(task, "aaBc"));
 }
 
 class PythonChecker : public testing::Test {
