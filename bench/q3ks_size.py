@@ -8,7 +8,7 @@ engine (32-bit logits). Each of --plans is planned at exactly the bytes of each 
 
 import json
 
-from workbench import Workbench, number_in, parser_for, remove, say
+from workbench import Workbench, parser_for, remove, say
 
 PLANS = {
     "tiers": ["--policy", "tiers", "--prune", "off"],
@@ -59,15 +59,6 @@ class OwnTool:
                 "output_error_ratio": json.loads(run.stdout)["output_error_ratio"]}
 
 
-def stock_divergence(bench, base_logits, file):
-    text = bench.stock_perplexity(file, "--kl-divergence", "--kl-divergence-base", base_logits)
-    return {"mean_kl": number_in(text, "Mean    KLD:"), "median_kl": number_in(text, "Median  KLD:"),
-            "p999_kl": number_in(text, r"99\.9%   KLD:"), "max_kl": number_in(text, "Maximum KLD:"),
-            "top1_agreement": number_in(text, "Same top p:") / 100,
-            "perplexity": number_in(text, r"Mean PPL\(Q\) +:"),
-            "base_perplexity": number_in(text, r"Mean PPL\(base\) +:")}
-
-
 class Measure:
     """Divergence of files from one base, whose logits are computed once."""
 
@@ -77,7 +68,7 @@ class Measure:
         bench.stock_perplexity(base, "--kl-divergence-base", self._logits)
 
     def __call__(self, label, file, entry):
-        entry |= {"bytes": file.stat().st_size, "llama_perplexity": stock_divergence(self._bench, self._logits, file)}
+        entry |= {"bytes": file.stat().st_size, "llama_perplexity": self._bench.stock_divergence(self._logits, file)}
         if self._bench.options.own_engine:
             entry["own_engine"] = self._bench.evaluate(file, self._base)
         say(f"{label}: {json.dumps(entry)}")

@@ -10,7 +10,7 @@ import statistics
 
 from gguf import GGUFReader
 
-from workbench import Workbench, number_in, parser_for, remove, say
+from workbench import Workbench, parser_for, remove, say
 
 MIXES = ["Q3_K_S", "Q4_K_M", "Q6_K", "IQ4_XS", "IQ3_S"]
 
@@ -77,12 +77,6 @@ class Pair:
             remove(path)
 
 
-def divergence(bench, logits, file):
-    text = bench.stock_perplexity(file, "--kl-divergence", "--kl-divergence-base", logits)
-    return {"mean_kl": number_in(text, "Mean    KLD:"), "p999_kl": number_in(text, r"99\.9%   KLD:"),
-            "top1_agreement": number_in(text, "Same top p:") / 100}
-
-
 def measure_mix(bench, base, imatrix, logits, mix):
     pair = Pair(bench, base, imatrix, mix)
     runs = {"stock": [], "own": []}
@@ -94,7 +88,7 @@ def measure_mix(bench, base, imatrix, logits, mix):
     for who, file in (("stock", pair.stock), ("own", pair.own)):
         figures[who] = {"bytes": file.stat().st_size, "seconds": [round(run.seconds, 2) for run in runs[who]],
                         "cpu_seconds": [round(run.cpu_seconds, 2) for run in runs[who]]}
-        figures[who] |= divergence(bench, logits, file) if logits else {}
+        figures[who] |= bench.stock_divergence(logits, file) if logits else {}
     for key in ("seconds", "cpu_seconds"):
         figures[f"times_faster_{key}"] = round(statistics.median(
             stock / own for stock, own in zip(figures["stock"][key], figures["own"][key])), 2)

@@ -203,6 +203,15 @@ class Workbench:
                          "--chunks", self.options.chunks, "-t", self.options.threads, *more)
         return run.stdout + run.stderr
 
+    def stock_divergence(self, base_logits, model):
+        """llama-perplexity's divergence of a file from a base, whose logits --kl-divergence-base has written."""
+        text = self.stock_perplexity(model, "--kl-divergence", "--kl-divergence-base", base_logits)
+        return {"mean_kl": number_in(text, "Mean    KLD:"), "mean_kl_error": number_in(text, r"Mean    KLD:\s+[-0-9.]+ ±"),
+                "median_kl": number_in(text, "Median  KLD:"), "p999_kl": number_in(text, r"99\.9%   KLD:"),
+                "max_kl": number_in(text, "Maximum KLD:"), "top1_agreement": number_in(text, "Same top p:") / 100,
+                "perplexity": number_in(text, r"Mean PPL\(Q\) +:"),
+                "base_perplexity": number_in(text, r"Mean PPL\(base\) +:")}
+
     def finish(self, name, figures):
         document = {"benchmark": name, "machine": machine(), "llama_cpp": self._llama_version(),
                     "plasticity": self.run([self.program, "--version"]).stdout.strip(),

@@ -33,6 +33,8 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(PkgConfig REQUIRED)
 # The server derives from httplib's, whose protected functions differ from version to version.
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET "cpp-httplib >= 0.11" "cpp-httplib < 0.12")
+find_package(yaml-cpp 0.7 REQUIRED)
+pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 find_package(hwy REQUIRED)
 find_package(Eigen3 3.4 REQUIRED NO_MODULE)
 find_package(ggml REQUIRED)

@@ -8,7 +8,7 @@ function(plasticity_library name)
     plasticity_unity(plasticity_${name})
 endfunction()
 
-plasticity_library(core OpenSSL::Crypto Threads::Threads)
+plasticity_library(core OpenSSL::Crypto PkgConfig::RE2 Threads::Threads)
 if(MPI_C_FOUND)
     # The C++ interface that MPI 3 removed would have to be linked, too.
     target_compile_definitions(plasticity_core PRIVATE PLASTICITY_MPI OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
@@ -32,7 +32,10 @@ plasticity_library(verify plasticity_engine plasticity_quant)
 plasticity_library(infer plasticity_engine)
 plasticity_library(serve plasticity_engine PkgConfig::HTTPLIB)
 plasticity_library(api plasticity_score plasticity_plan plasticity_compress plasticity_verify plasticity_infer)
-plasticity_library(cli plasticity_serve plasticity_api CLI11::CLI11)
+plasticity_library(ipc plasticity_artifact)
+plasticity_library(pipeline plasticity_ipc yaml-cpp)
+plasticity_library(report plasticity_artifact)
+plasticity_library(cli plasticity_serve plasticity_api plasticity_pipeline plasticity_report CLI11::CLI11)
 
 # The page that the server shows is a part of the program.
 set(chat_page ${CMAKE_SOURCE_DIR}/src/serve/page.html)
@@ -41,6 +44,23 @@ file(READ ${chat_page} chat_page_html)
 configure_file(${CMAKE_SOURCE_DIR}/cmake/chat_page.cpp.in ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp @ONLY)
 target_sources(plasticity_serve PRIVATE ${CMAKE_BINARY_DIR}/generated/serve/chat_page.cpp)
 
+# So are the style and the script of a run's page.
+foreach(asset css js)
+    set(report_asset ${CMAKE_SOURCE_DIR}/src/report/page.${asset})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${report_asset})
+    file(READ ${report_asset} report_page_${asset})
+endforeach()
+configure_file(${CMAKE_SOURCE_DIR}/cmake/report_assets.cpp.in ${CMAKE_BINARY_DIR}/generated/report/page_assets.cpp @ONLY)
+target_sources(plasticity_report PRIVATE ${CMAKE_BINARY_DIR}/generated/report/page_assets.cpp)
+
+# Outputs say which llama.cpp they were made with. What set-up built comes from one pinned source (scripts/common.sh).
+set(llama_cpp_version "${LLAMA_VERSION}")
+if("${PLASTICITY_LLAMA_PREFIX_USED}" MATCHES "/llama\\.cpp-[0-9a-f]+$")
+    file(STRINGS ${CMAKE_SOURCE_DIR}/scripts/common.sh pin REGEX "^llama_archive(_sha256)?=")
+    string(REGEX REPLACE "llama_archive(_sha256)?=" "" pin "${pin}")
+    list(JOIN pin " SHA-256 " pin)
+    string(APPEND llama_cpp_version " (${pin})")
+endif()
 # The version is stated once, in project(); #include "core/version.h" gives it to the code, "plasticity/version.h"
 # to programs that link the library.
 configure_file(${CMAKE_SOURCE_DIR}/cmake/version.h.in ${CMAKE_BINARY_DIR}/generated/core/version.h @ONLY)

@@ -55,7 +55,7 @@ endforeach()
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake)
 endfunction()
 
-set(unit_directories core io model artifact engine quant score plan compress verify infer serve api cli)
+set(unit_directories core io model artifact engine quant score plan compress verify infer serve api report ipc pipeline cli)
 foreach(name IN LISTS unit_directories)
     plasticity_tests(${name} unit plasticity_${name})
 endforeach()
@@ -105,6 +105,10 @@ if(BUILD_SHARED_LIBS AND NOT PLASTICITY_SANITIZE)
              ${CMAKE_SOURCE_DIR} ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
     set_tests_properties(install.programs install.python PROPERTIES LABELS real TIMEOUT 1800)
 endif()
+# Jobs and pipelines on a real model, by a stranger's client: cancelled, killed, continued.
+add_test(NAME ipc.clients COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/ipc/ipc_test.py
+         $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
+set_tests_properties(ipc.clients PROPERTIES LABELS real TIMEOUT 900 RUN_SERIAL ON)
 
 # Several processes, on a real model.
 if(MPI_C_FOUND AND MPIEXEC_EXECUTABLE)

@@ -43,11 +43,16 @@ void run_config(std::span<const std::byte> input);
 void run_corpus(std::span<const std::byte> input);
 void run_gate_gradients(std::span<const std::byte> input);
 void run_gguf(std::span<const std::byte> input);
+void run_pipeline_file(std::span<const std::byte> input);
 void run_recipe(std::span<const std::byte> input);
+void run_rpc_request(std::span<const std::byte> input);
+void run_run_artifacts(std::span<const std::byte> input);
 void run_safetensors(std::span<const std::byte> input);
 void run_shard_index(std::span<const std::byte> input);
 void run_stage_request(std::span<const std::byte> input);
 void run_statistics(std::span<const std::byte> input);
+void run_stock_logits(std::span<const std::byte> input);
+void run_tasks(std::span<const std::byte> input);
 void run_tokenizer(std::span<const std::byte> input);
 void run_vocabulary(std::span<const std::byte> input);
 

@@ -8,8 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "artifact/frontier.h"
 #include "artifact/gate_gradients.h"
+#include "artifact/report.h"
+#include "artifact/reproduction.h"
 #include "artifact/statistics.h"
+#include "artifact/text_samples.h"
 #include "core/progress.h"
 #include "io/gguf_writer.h"
 #include "io/safetensors_writer.h"
@@ -151,6 +155,29 @@ void write_recipe_seeds(const fs::path& folder) {
                recipe_to_json(test::tiny_recipe(*model, {.kept_heads = {{0, 1, 2, 3}, {2, 3}}})));
 }
 
+void write_run_seeds(const fs::path& folder) {
+    Report report;
+    report.checks = {{"structure", true, "as the recipe says"}};
+    report.quality = QualityPanel{.positions = 2, .mean_kl = 0.5, .base_perplexity = 4, .perplexity = 5};
+    report.predicted_kl = PredictedKl{.value = 0.4, .standard_error = 0.1};
+    write_text(folder / "report.seed", report_to_json(report));
+
+    Frontier frontier{.model = "m", .device = {"16gb", 16, 5}, .max_kl = 0.02};
+    frontier.points = {{.name = "optimal 4", .variant = "optimal", .quality = *report.quality}};
+    frontier.skipped = {{"tiers 4", "too large"}};
+    write_text(folder / "frontier.seed", frontier_to_json(frontier));
+
+    write_text(folder / "samples.seed", text_samples_to_json({.backend = "CPU", .samples = {{"a", "b", "c"}}}));
+
+    const FileDigest file{"a", 3, std::string(64, 'a')};
+    write_text(folder / "reproduce.seed", reproduction_to_json({.model_files = {file},
+                                                                .data = {"d"},
+                                                                .calibration = {file},
+                                                                .options = {{"--tokens", {"8"}}},
+                                                                .artifacts = {file},
+                                                                .output = file}));
+}
+
 void write_score_seeds(const fs::path& seeds) {
     const std::vector<std::vector<double>> rows{{1, 0.5}, {0.25, 2}};
     const GateGradients gradients{.model_name = "tiny",
@@ -193,9 +220,34 @@ void write_text_seeds(const fs::path& seeds) {
         R"({"model":"m","data":["d"],"output":"o","memory":"4GB","epochs":1,"lr":1e-4,"gpu-layers":3,"force":true})");
     write_text(seeds / "stage_request/infer.seed",
                R"({"model":"m","prompt":"p","stop":"x","temp":0.5,"seed":4294967295,"predict":-1,"kv-type":null})");
+    write_text(seeds / "rpc_request/compress.seed",
+               R"({"jsonrpc":"2.0","id":1,"method":"plasticity/compress","params":{"capturePath":"/g.json",)"
+               R"("modelPath":"O/N","deviceSpec":"32gb","outputPath":"~/o.gguf","threads":1,"force":true}})");
+    write_text(
+        seeds / "rpc_request/verify.seed",
+        R"({"jsonrpc":"2.0","id":"a","method":"plasticity/verify","params":{"modelPath":"/m","dataPaths":["/d"],)"
+        R"("baseModelPath":"/b","deviceSpec":{"memoryGb":4,"label":"x"}}})");
+    write_text(seeds / "rpc_request/cancel.seed",
+               R"({"jsonrpc":"2.0","method":"plasticity/cancel","params":{"jobId":1}})");
+    write_text(
+        seeds / "pipeline/both.seed",
+        "name: n\ninputs: {m: , t: 5}\nsteps:\n  - name: a\n    type: Command\n    command: plasticity/score\n"
+        "    forEach: [1/2, 2/2]\n    params: {modelPath: \"{{input.m}}\", dataPaths: [/d], slice: \"{{item}}\",\n"
+        "      outputPath: \"/o{{index}}\"}\n  - name: b\n    type: Shell\n    if: always\n    onFailure: continue\n"
+        "    command: |\n      echo $x\n    params:\n      x: \"{{steps.a.data.*.capturePath}}\"\n");
     write_text(seeds / "corpus/forms.seed",
                "{\"text\":\"a\"}\n{\"prompt\":\"p\",\"completion\":\"c\"}\n\n"
                "{\"messages\":[{\"role\":\"user\",\"content\":\"h\"}]}\r\n{\"tokens\":[0,5]}\n");
+    write_text(seeds / "tasks/forms.seed", R"({"name":"a","prompt":"p","exact":"e","maxTokens":8,"stop":["\n"]})"
+                                           "\n\n"
+                                           R"({"prompt":"p","regex":"^(a|b)+$","chat":true})"
+                                           "\r\n"
+                                           R"({"prompt":"p","python":"assert output"})");
+    // A chunk of four tokens has one row: a step, the lowest value, and codes of three tokens and one of padding.
+    std::string logits = "_logits_";
+    for (const std::uint32_t word : {4u, 3u, 1u, 0u, 1u, 2u, 1u, 0x3f000000u, 0xc1000000u, 0x00020000u, 0x00000005u})
+        for (int shift = 0; shift < 32; shift += 8) logits += static_cast<char>(word >> shift & 0xff);
+    write_text(seeds / "stock_logits/one_row.seed", logits);
 }
 
 }  // namespace
@@ -207,8 +259,9 @@ int main(int argc, char** argv) {
     }
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
-    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "recipe", "safetensors",
-                               "shard_index", "stage_request", "statistics", "tokenizer", "vocabulary"})
+    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "pipeline", "recipe",
+                               "rpc_request", "run_artifacts", "safetensors", "shard_index", "stage_request",
+                               "statistics", "stock_logits", "tasks", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
     write_vocabulary_seeds(seeds / "vocabulary");
@@ -216,6 +269,7 @@ int main(int argc, char** argv) {
     write_safetensors_seeds(seeds / "safetensors");
     write_config_seeds(seeds / "config");
     write_recipe_seeds(seeds / "recipe");
+    write_run_seeds(seeds / "run_artifacts");
     write_score_seeds(seeds);
     write_text_seeds(seeds);
     return 0;

@@ -9,6 +9,7 @@
 
 #include "plasticity/backend_choice.h"
 #include "plasticity/cache_request.h"
+#include "plasticity/draft.h"
 #include "plasticity/export.h"
 #include "plasticity/sampler_options.h"
 
@@ -28,6 +29,7 @@ struct InferOptions {
     CacheRequest cache;                   ///< context 0: what prompt and max_tokens take
     int threads = 0;
     BackendChoice backend;
+    DraftRequest draft;
 };
 
 /// A token with its text, which may be a part of a character.
@@ -46,6 +48,7 @@ struct InferResult {
     double load_seconds = 0;
     double prompt_seconds = 0;
     double generation_seconds = 0;
+    DraftCounts draft;        ///< zeros without one
     std::string stop_reason;  ///< "end of text", "stop string", "length", "context"
     std::string backend;      ///< what it ran on: "CPU", or a device with its description
 

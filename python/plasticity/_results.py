@@ -71,6 +71,9 @@ class InferResult:
     generated_tokens: int
     prompt_tokens_per_second: float
     generated_tokens_per_second: float
+    guessed_tokens: int
+    """By a draft; 0 without one."""
+    accepted_tokens: int
     stop_reason: str
     """"end of text", "stop string", "length" or "context"."""
     backend: str

@@ -177,9 +177,11 @@ VerifyRequest read_verify_request(std::string_view json) {
     reader.read("base", options.base);
     reader.read("base-adapter", options.base_adapter);
     reader.read("data", options.data);
-    if (options.base.has_value() == options.data.empty()) reader.fail("data", "base and data together, or neither");
     if (options.base_adapter && !options.base) reader.fail("base", "the model that base-adapter is merged into");
     reader.read("device", options.device);
+    reader.read("thresholds", options.thresholds);
+    reader.read("tasks", options.tasks);
+    reader.read("stock", options.stock);
     reader.read("context", options.context, 1);
     reader.read("chunks", options.chunks, 0);
     reader.read("output", request.output);
@@ -203,6 +205,8 @@ InferOptions read_infer_request(std::string_view json) {
     reader.read("logprobs", options.top_probabilities, 0, 100);
     reader.read("ctx-size", options.cache.context_length, 0);
     reader.read("kv-type", options.cache.kv_type);
+    reader.read("draft", options.draft.model);
+    reader.read("draft-max", options.draft.most, 1, 64);
     read_sampler(reader, options.sampler);
     read_backend(reader, options.backend);
     read_threads(reader, options.threads);

@@ -58,6 +58,8 @@ nlohmann::ordered_json infer_result_json(const InferResult& result, const InferO
                                     {"generated_tokens", result.tokens.size()},
                                     {"prompt_tokens_per_second", result.prompt_tokens_per_second()},
                                     {"generated_tokens_per_second", result.generated_tokens_per_second()},
+                                    {"guessed_tokens", result.draft.guessed},
+                                    {"accepted_tokens", result.draft.accepted},
                                     {"stop_reason", result.stop_reason},
                                     {"backend", result.backend},
                                     {"context_length", result.context_length},

@@ -10,6 +10,7 @@
 
 #include "artifact/json_text.h"
 #include "core/units.h"
+#include "io/strict_json.h"
 
 namespace plasticity {
 namespace {
@@ -33,6 +34,32 @@ std::string neighbours(const Frontier& frontier, const std::vector<std::size_t>&
 
 std::uint64_t bytes_of(ObjectReader& reader, std::string_view key) {
     return static_cast<std::uint64_t>(reader.integer(key, 0, std::numeric_limits<std::int64_t>::max()));
+}
+
+constexpr std::uint64_t kMaxFrontierBytes = std::uint64_t{16} << 20;
+
+Device read_device(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    Device device;
+    device.label = reader.text("label");
+    device.memory_bytes = bytes_of(reader, "memoryBytes");
+    device.reserved_bytes = bytes_of(reader, "reservedBytes");
+    if (device.reserved_bytes > device.memory_bytes) reader.fail("reservedBytes", "is more than memoryBytes");
+    reader.finish();
+    return device;
+}
+
+const nlohmann::json& array_of(ObjectReader& reader, std::string_view key) {
+    const nlohmann::json& held = reader.value(key);
+    if (!held.is_array()) reader.fail(key, "is no array");
+    return held;
+}
+
+SkippedPoint read_skipped(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    SkippedPoint point{.name = reader.text("name"), .reason = reader.text("reason")};
+    reader.finish();
+    return point;
 }
 
 Json device_json(const Device& device) {
@@ -132,6 +159,32 @@ std::string frontier_to_json(const Frontier& frontier) {
         json["skipped"].push_back(std::move(item));
     }
     return json_text(json);
+}
+
+Frontier frontier_from_json(std::string_view text, const std::string& where) {
+    const nlohmann::json json = parse_strict_json(text, where);
+    ObjectReader reader(json, where);
+    reader.require_schema("schemaVersion", Frontier::kSchemaVersion);
+    Frontier frontier;
+    frontier.model = reader.text("model");
+    frontier.device = read_device(reader.value("device"), where + ": device");
+    frontier.context_length =
+        static_cast<std::int32_t>(reader.integer("contextLength", 0, std::numeric_limits<std::int32_t>::max()));
+    frontier.max_kl = reader.amount("maxKl");
+    frontier.recommended = reader.text("recommended");
+    frontier.reason = reader.text("reason");
+    array_of(reader, "frontier");  // follows from the points
+    for (const auto& point : array_of(reader, "points"))
+        frontier.points.push_back(
+            read_frontier_point(point, fmt::format("{}: point {}", where, frontier.points.size())));
+    for (const auto& point : array_of(reader, "skipped"))
+        frontier.skipped.push_back(read_skipped(point, fmt::format("{}: skipped {}", where, frontier.skipped.size())));
+    reader.finish();
+    return frontier;
+}
+
+Frontier load_frontier(const std::filesystem::path& path) {
+    return frontier_from_json(read_text_file(path, kMaxFrontierBytes), path.string());
 }
 
 void save_frontier(const Frontier& frontier, const std::filesystem::path& target, Overwrite overwrite) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "artifact/device.h"
@@ -61,6 +62,10 @@ nlohmann::ordered_json frontier_point_json(const FrontierPoint& point);
 FrontierPoint read_frontier_point(const nlohmann::json& json, const std::string& where);
 
 std::string frontier_to_json(const Frontier& frontier);
+/// @param where  what the text is, for messages. @throws Error (kMalformed)
+Frontier frontier_from_json(std::string_view text, const std::string& where);
+/// @throws Error (kMissing, kMalformed, kIo)
+Frontier load_frontier(const std::filesystem::path& path);
 void save_frontier(const Frontier& frontier, const std::filesystem::path& target, Overwrite overwrite);
 
 }  // namespace plasticity

@@ -327,7 +327,7 @@ OutputLayout lay_out(const Model& model, const Recipe& recipe, const OutputOptio
 }
 
 void state_sources(OutputLayout& layout, std::vector<std::string> sha256) {
-    layout.file.metadata.set("continuum.source_sha256", GgufArray(std::move(sha256)));
+    layout.file.metadata.set(kSourceHashesKey, GgufArray(std::move(sha256)));
 }
 
 std::uint64_t kv_cache_bytes(const Architecture& architecture, std::int32_t context_length, ggml_type kv_type) {

@@ -11,6 +11,9 @@
 
 namespace plasticity {
 
+/// Metadata key of the sources' hashes, a string for each of the model's files.
+inline constexpr const char* kSourceHashesKey = "continuum.source_sha256";
+
 /// In place of a source row or column: zeros, which pad the output.
 inline constexpr std::int64_t kZeros = -1;
 

@@ -9,8 +9,12 @@
 
 namespace plasticity {
 
+std::string estimate_text(double value, const std::optional<double>& error) {
+    return error ? fmt::format("{:.4g} ± {:.2g}", value, *error) : fmt::format("{:.4g}", value);
+}
+
 std::string QualityPanel::mean_kl_text() const {
-    return mean_kl_error ? fmt::format("{:.4g} ± {:.2g}", mean_kl, *mean_kl_error) : fmt::format("{:.4g}", mean_kl);
+    return estimate_text(mean_kl, mean_kl_error);
 }
 
 nlohmann::ordered_json quality_json(const QualityPanel& quality) {
@@ -25,8 +29,46 @@ nlohmann::ordered_json quality_json(const QualityPanel& quality) {
     json["perplexity"] = quality.perplexity;
     json["perplexityRatio"] = quality.perplexity_ratio();
     json["top1Agreement"] = quality.top1_agreement;
+    if (quality.errors) {
+        json["medianKlError"] = quality.errors->median_kl;
+        json["p999KlError"] = quality.errors->p999_kl;
+        json["perplexityError"] = quality.errors->perplexity;
+        json["perplexityRatioError"] = quality.errors->perplexity_ratio;
+        json["top1AgreementError"] = quality.errors->top1_agreement;
+    }
+    if (!quality.histogram.counts.empty()) {
+        json["histogram"]["edges"] = quality.histogram.edges;
+        json["histogram"]["counts"] = quality.histogram.counts;
+    }
     return json;
 }
+
+namespace {
+
+std::optional<QualityErrors> read_errors(ObjectReader& reader) {
+    if (!reader.has("medianKlError")) return std::nullopt;
+    QualityErrors errors;
+    errors.median_kl = reader.amount("medianKlError");
+    errors.p999_kl = reader.amount("p999KlError");
+    errors.perplexity = reader.amount("perplexityError");
+    errors.perplexity_ratio = reader.amount("perplexityRatioError");
+    errors.top1_agreement = reader.amount("top1AgreementError");
+    return errors;
+}
+
+KlHistogram read_histogram(const nlohmann::json& json, const std::string& where) {
+    ObjectReader reader(json, where);
+    KlHistogram histogram;
+    histogram.edges = reader.numbers("edges");
+    for (const std::int32_t count : reader.integers("counts", 0)) histogram.counts.push_back(count);
+    if (histogram.counts.empty() || histogram.edges.size() != histogram.counts.size() + 1)
+        reader.fail("edges", fmt::format("holds {} numbers beside {} counts; expected one more than counts",
+                                         histogram.edges.size(), histogram.counts.size()));
+    reader.finish();
+    return histogram;
+}
+
+}  // namespace
 
 QualityPanel read_quality(const nlohmann::json& json, const std::string& where) {
     ObjectReader reader(json, where);
@@ -41,6 +83,8 @@ QualityPanel read_quality(const nlohmann::json& json, const std::string& where) 
     quality.perplexity = reader.number("perplexity");
     reader.number("perplexityRatio");  // follows from the two
     quality.top1_agreement = reader.number("top1Agreement");
+    quality.errors = read_errors(reader);
+    if (reader.has("histogram")) quality.histogram = read_histogram(reader.value("histogram"), where + ": histogram");
     reader.finish();
     return quality;
 }

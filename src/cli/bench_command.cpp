@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/comparing.h"
 #include "cli/generation_options.h"
 #include "core/units.h"
 #include "infer/speed.h"
@@ -54,15 +55,10 @@ void run_speed(SpeedCommand& command) {
                            speed.backend));
 }
 
-}  // namespace
-
-void add_bench_command(CLI::App& program, CommandResult&) {
-    CLI::App* bench = program.add_subcommand("bench", "Measures a model");
-    bench->require_subcommand(1);
-
+void add_bench_speed(CLI::App& bench) {
     auto command = std::make_shared<SpeedCommand>();
     SpeedOptions& options = command->options;
-    CLI::App* app = bench->add_subcommand(
+    CLI::App* app = bench.add_subcommand(
         "speed", "Tokens per second of prompt and generation, as llama-bench measures them: medians and spread");
     app->add_option("model", options.model, kModelHelp)->required();
     app->add_option("-p,--n-prompt", options.prompt_tokens, "Tokens of the prompt; 0: not measured")
@@ -78,6 +74,15 @@ void add_bench_command(CLI::App& program, CommandResult&) {
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_speed(*command); });
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& program, CommandResult&) {
+    CLI::App* bench = program.add_subcommand("bench", "Measures models");
+    bench->require_subcommand(1);
+    add_bench_speed(*bench);
+    add_bench_compare(*bench);
 }
 
 }  // namespace plasticity

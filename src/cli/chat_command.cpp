@@ -36,6 +36,8 @@ nlohmann::ordered_json turn_json(const ChatAnswer& answer) {
             {"generated_tokens", answer.generated_tokens},
             {"prompt_seconds", answer.prompt_seconds},
             {"generation_seconds", answer.generation_seconds},
+            {"guessed_tokens", answer.draft.guessed},
+            {"accepted_tokens", answer.draft.accepted},
             {"stop_reason", answer.stopped ? "interrupt" : std::string(stop_reason_name(answer.reason))}};
 }
 
@@ -86,10 +88,10 @@ private:
         if (!json_) print_text("\n");
         turns_.push_back(turn_json(answer));
         progress_.note(fmt::format(
-            "{} prompt tokens, {} of them known, at {:.1f}/s; {} generated at {:.1f}/s{}", answer.prompt_tokens,
+            "{} prompt tokens, {} of them known, at {:.1f}/s; {} generated at {:.1f}/s{}{}", answer.prompt_tokens,
             answer.reused_tokens, per_second(answer.prompt_tokens - answer.reused_tokens, answer.prompt_seconds),
             answer.generated_tokens, per_second(answer.generated_tokens, answer.generation_seconds),
-            answer.stopped ? "; stopped" : ""));
+            draft_text(answer.draft), answer.stopped ? "; stopped" : ""));
         if (!answer.stopped && answer.reason == StopReason::kContext)
             progress_.note(fmt::format("the context of {} tokens is full: /clear, or a longer one with -c",
                                        session_.context_length()));
@@ -134,6 +136,7 @@ void add_chat_command(CLI::App& program, CommandResult&) {
                     "End an answer at this string; may be given several times");
     add_cache_options(*app, options.cache, "4096, or what the model was made for where that is less");
     add_sampler_options(*app, options.sampler, command->grammar);
+    add_draft_options(*app, options.draft);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_chat(*command); });

@@ -33,9 +33,6 @@ struct CommandResult {
 /// What MODEL may be, for every command's --help.
 inline constexpr const char* kModelHelp = "GGUF file, Hugging Face folder, or OWNER/NAME of the local hub cache";
 
-/// The exit code of a report whose checks did not all pass: no error, so it is none of ErrorKind.
-inline constexpr int kVerificationFailed = 7;
-
 /// Adds -t/--threads, --json, --force, --quiet, --log-json and --seed.
 void add_common_options(CLI::App& command, CommonOptions& options);
 
@@ -62,9 +59,13 @@ void add_serve_command(CLI::App& program, CommandResult& result);
 void add_eval_command(CLI::App& program, CommandResult& result);
 void add_inspect_command(CLI::App& program, CommandResult& result);
 void add_export_command(CLI::App& program, CommandResult& result);
+void add_report_command(CLI::App& program, CommandResult& result);
 void add_diff_command(CLI::App& program, CommandResult& result);
 void add_run_command(CLI::App& program, CommandResult& result);
 void add_tune_command(CLI::App& program, CommandResult& result);
+void add_ipc_command(CLI::App& program, CommandResult& result);
+void add_call_command(CLI::App& program, CommandResult& result);
+void add_pipeline_command(CLI::App& program, CommandResult& result);
 void add_reference_command(CLI::App& program, CommandResult& result);
 
 }  // namespace plasticity

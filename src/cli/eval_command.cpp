@@ -6,10 +6,10 @@
 
 #include "artifact/adapted_model.h"
 #include "cli/command.h"
-#include "cli/report_text.h"
 #include "engine/evaluate.h"
 #include "io/corpus.h"
 #include "model/model.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {

@@ -55,6 +55,24 @@ void add_sampler_options(CLI::App& command, SamplerOptions& options, TextSource&
     command.add_option("--grammar-file", grammar.file, "The same from a file")->group("Sampling")->excludes(text);
 }
 
+void add_draft_options(CLI::App& command, DraftRequest& request) {
+    command
+        .add_option(
+            "--draft,--model-draft", request.model,
+            "A smaller model of the same vocabulary, which guesses ahead: faster where it guesses well, and the "
+            "text has the same distribution")
+        ->group("Draft");
+    command.add_option("--draft-max", request.most, "Tokens that it guesses at once")
+        ->capture_default_str()
+        ->check(within(1, 64))
+        ->group("Draft");
+}
+
+std::string draft_text(const DraftCounts& counts) {
+    if (counts.guessed == 0) return "";
+    return fmt::format("; {} of {} guessed tokens accepted", counts.accepted, counts.guessed);
+}
+
 void add_cache_options(CLI::App& command, CacheRequest& request, const std::string& context_help) {
     command.add_option("-c,--ctx-size", request.context_length, "Tokens of context; 0: " + context_help)
         ->capture_default_str()

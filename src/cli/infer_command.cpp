@@ -39,9 +39,9 @@ void run_infer(InferCommand& command) {
         print_json(infer_result_json(result, options));
     else
         print_line("");
-    progress->note(fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}",
+    progress->note(fmt::format("{} prompt tokens at {:.1f}/s, {} generated at {:.1f}/s, stopped by {}{}",
                                result.prompt_tokens, result.prompt_tokens_per_second(), result.tokens.size(),
-                               result.generated_tokens_per_second(), result.stop_reason));
+                               result.generated_tokens_per_second(), result.stop_reason, draft_text(result.draft)));
     if (result.stop_reason == "context")
         progress->note(fmt::format("the context of {} tokens is full; a longer one can be asked for with -c",
                                    result.context_length));
@@ -69,6 +69,7 @@ void add_infer_command(CLI::App& program, CommandResult&) {
         ->check(CLI::Range(0, 100));
     add_cache_options(*app, options.cache, "what prompt and answer take");
     add_sampler_options(*app, options.sampler, command->grammar);
+    add_draft_options(*app, options.draft);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_infer(*command); });

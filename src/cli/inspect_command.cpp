@@ -7,7 +7,7 @@
 #include "artifact/score_spread.h"
 #include "cli/command.h"
 #include "cli/inspection.h"
-#include "cli/score_map.h"
+#include "report/score_map.h"
 
 namespace plasticity {
 namespace {

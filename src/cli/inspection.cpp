@@ -11,7 +11,6 @@
 #include "artifact/gate_gradients.h"
 #include "artifact/recipe.h"
 #include "artifact/statistics.h"
-#include "cli/score_map.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
@@ -19,6 +18,7 @@
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plan/explain.h"
+#include "report/score_map.h"
 
 namespace plasticity {
 namespace {
@@ -58,12 +58,12 @@ ordered_json inspect_model(const fs::path& path) {
     const auto model = open_model(path);
     const Architecture& a = model->architecture();
     std::map<std::string, std::pair<std::int64_t, std::uint64_t>> types;
-    std::uint64_t weights = 0, bytes = 0;
+    const std::uint64_t weights = weight_count(*model);
+    std::uint64_t bytes = 0;
     for (const ModelTensor& tensor : model->tensors()) {
         auto& [count, type_bytes] = types[ggml_type_name(tensor.type)];
         count += 1;
         type_bytes += tensor.bytes();
-        weights += static_cast<std::uint64_t>(tensor.rows * tensor.cols);
         bytes += tensor.bytes();
     }
     ordered_json by_type;

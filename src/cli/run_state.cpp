@@ -1,15 +1,10 @@
 #include "cli/run_state.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/hash.h"
 #include "io/atomic_file.h"
-#include "io/corpus.h"
-#include "io/file_identity.h"
 
 namespace plasticity {
 
@@ -34,18 +29,6 @@ bool RunState::is_done(const std::string& stage, const std::string& wanted,
 void RunState::finish(const std::string& stage, const std::string& made_from) {
     fingerprints_[stage] = made_from;
     write_text_file(folder_ / "run.json", nlohmann::json(fingerprints_).dump(2) + "\n", Overwrite::kReplace);
-}
-
-std::string fingerprint(const std::vector<std::string>& parts) {
-    Sha256 hash;
-    for (const std::string& part : parts) hash.update(fmt::format("{}:{}", part.size(), part));
-    return hash.finish();
-}
-
-std::string identity_of_files(const std::vector<fs::path>& paths) {
-    std::string identity;
-    for (const fs::path& path : list_data_files(paths)) identity += file_identity(path);
-    return identity;
 }
 
 }  // namespace plasticity

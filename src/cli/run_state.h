@@ -25,11 +25,4 @@ private:
     std::map<std::string, std::string> fingerprints_;
 };
 
-/// SHA-256 over parts; the order counts.
-std::string fingerprint(const std::vector<std::string>& parts);
-
-/// Paths, sizes and modification times of files (folders: of all files in them), for fingerprints.
-/// @throws Error (kMissing)
-std::string identity_of_files(const std::vector<std::filesystem::path>& paths);
-
 }  // namespace plasticity

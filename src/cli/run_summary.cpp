@@ -4,27 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "cli/report_text.h"
 #include "core/units.h"
+#include "report/head_totals.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {
-
-struct HeadCounts {
-    std::int64_t kept = 0, of = 0, kv_kept = 0, kv_of = 0, layers_touched = 0;
-};
-
-HeadCounts count_heads(const Topology& topology) {
-    HeadCounts counts;
-    for (const LayerTopology& layer : topology.layers) {
-        counts.kept += layer.num_heads;
-        counts.of += topology.original_num_heads;
-        counts.kv_kept += layer.num_kv_heads;
-        counts.kv_of += topology.original_num_kv_heads;
-        counts.layers_touched += layer.num_heads < topology.original_num_heads ? 1 : 0;
-    }
-    return counts;
-}
 
 std::string failures(const Report& report) {
     std::string text;
@@ -36,7 +21,7 @@ std::string failures(const Report& report) {
 }  // namespace
 
 std::string summary_text(const RunSummary& summary) {
-    const HeadCounts heads = count_heads(summary.recipe.topology);
+    const HeadTotals heads = count_heads(summary.recipe.topology);
     const double source_bytes = static_cast<double>(
         std::filesystem::is_directory(summary.model) ? 0 : std::filesystem::file_size(summary.model));
     std::string text = "\n";
@@ -56,13 +41,16 @@ std::string summary_text(const RunSummary& summary) {
     text += fmt::format("  speed       {:.1f} tokens/s generated\n", summary.sample.generated_tokens_per_second());
     text += failures(summary.report);
     text += fmt::format("  verified    {}, report in {}\n", summary.report.passed() ? "yes" : "NO",
-                        summary.report_path.string());
+                        summary.page_path.string());
+    if (summary.is_reproduction)
+        text += fmt::format("  reproduced  {}\n",
+                            summary.difference.empty() ? "yes, to the byte" : "NO: " + summary.difference);
     text += fmt::format("  sample      {}{}", summary.prompt, summary.sample.text);
     return text;
 }
 
 nlohmann::ordered_json summary_json(const RunSummary& summary) {
-    const HeadCounts heads = count_heads(summary.recipe.topology);
+    const HeadTotals heads = count_heads(summary.recipe.topology);
     nlohmann::ordered_json json{
         {"ggufPath", summary.output.string()},
         {"outputSizeBytes", summary.report.file_bytes},
@@ -76,7 +64,12 @@ nlohmann::ordered_json summary_json(const RunSummary& summary) {
         {"generatedTokensPerSecond", summary.sample.generated_tokens_per_second()},
         {"testOutput", summary.sample.text},
         {"reportPath", summary.report_path.string()},
+        {"pagePath", summary.page_path.string()},
     };
+    if (summary.is_reproduction) {
+        json["reproduced"] = summary.difference.empty();
+        if (!summary.difference.empty()) json["difference"] = summary.difference;
+    }
     if (summary.report.quality) {
         json["meanKl"] = summary.report.quality->mean_kl;
         json["perplexity"] = summary.report.quality->perplexity;

@@ -20,6 +20,11 @@ struct RunSummary {
     std::filesystem::path report_path;
     std::string prompt;
     InferResult sample;
+    std::filesystem::path page_path;  ///< report.html
+    bool is_reproduction = false;     ///< of an earlier run,
+    std::string difference;           ///< which it differs from; empty: the output is the same
+
+    bool succeeded() const { return report.passed() && difference.empty(); }
 };
 
 /// One screen of text.

@@ -9,11 +9,11 @@
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
 #include "cli/fine_tune_options.h"
-#include "cli/score_map.h"
 #include "core/mpi_ranks.h"
 #include "core/units.h"
 #include "io/partial_file.h"
 #include "plasticity/score.h"
+#include "report/score_map.h"
 
 namespace plasticity {
 namespace {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "artifact/gate_gradients.h"
+#include "io/file_identity.h"
 #include "io/partial_file.h"
 #include "plasticity/score.h"
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/version.h"
+#include "io/file_identity.h"
 
 namespace plasticity {
 

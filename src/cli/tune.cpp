@@ -10,7 +10,6 @@
 #include "api/outputs.h"
 #include "artifact/json_text.h"
 #include "artifact/recipe.h"
-#include "cli/frontier_plot.h"
 #include "cli/held_out.h"
 #include "cli/speed_sample.h"
 #include "cli/stage_chain.h"
@@ -19,10 +18,12 @@
 #include "core/units.h"
 #include "engine/evaluate.h"
 #include "io/corpus.h"
+#include "io/file_identity.h"
 #include "io/strict_json.h"
 #include "model/model.h"
 #include "plasticity/compress.h"
 #include "plasticity/plan.h"
+#include "report/frontier_plot.h"
 
 namespace plasticity {
 namespace {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
-#include "cli/frontier_plot.h"
 #include "cli/tune.h"
+#include "report/frontier_plot.h"
 
 namespace plasticity {
 namespace {

@@ -6,8 +6,9 @@
 #include "api/outputs.h"
 #include "artifact/report.h"
 #include "cli/command.h"
-#include "cli/report_text.h"
+#include "core/error.h"
 #include "plasticity/verify.h"
+#include "report/report_text.h"
 
 namespace plasticity {
 namespace {
@@ -22,7 +23,9 @@ void run_verify(VerifyCommand& command, CommandResult& result) {
     command.options.threads = command.common.threads;
     const auto progress = command.common.progress();
     CommandFiles files{.inputs = command.options.data, .outputs = {command.output}};
-    files.inputs.insert(files.inputs.end(), {command.options.model, command.options.base.value_or("")});
+    const VerifyOptions& options = command.options;
+    files.inputs.insert(files.inputs.end(), {options.model, options.base.value_or(""), options.thresholds.value_or(""),
+                                             options.tasks.value_or("")});
     require_outputs(files, command.common.overwrite());
     const Report report = verify(command.options, *progress);
     if (!command.output.empty()) save_report(report, command.output, command.common.overwrite());
@@ -46,7 +49,11 @@ void add_verify_command(CLI::App& program, CommandResult& result) {
                     "PEFT folder that compress --adapter merged into that model")
         ->needs(base);
     base->needs(data);
-    data->needs(base);
+    app->add_option("--thresholds", options.thresholds, "JSON file: what the file must keep to (docs/formats.md)");
+    app->add_option("--tasks", options.tasks, "JSONL file: prompts with checkers, of which accuracy is measured");
+    CLI::Option* stock = app->add_option("--stock", options.stock,
+                                         "Folder of a stock llama.cpp: its llama-perplexity runs the file, too");
+    stock->needs(data);
     app->add_option("--device", options.device, "Budget to hold it against; default: the recipe's");
     app->add_option("-c,--context", options.context, "Tokens a chunk holds")->capture_default_str();
     app->add_option("--chunks", options.chunks, "Chunks to measure; 0: all of the text")->capture_default_str();

@@ -144,7 +144,7 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     std::vector<HashedFile> sources;
     std::string digest;
     if (!options.dry_run) {
-        const int threads = options.threads > 0 ? options.threads : default_thread_count();
+        const int threads = thread_count(options.threads);
         sources = hash_sources(*model, threads, progress);
         state_sources(layout, digests_of(sources));
         if (options.adapter)

@@ -72,6 +72,15 @@ std::string Sha256::finish() {
     return hex;
 }
 
+std::string sha256_base64(std::string_view text) {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int length = 0;
+    require(EVP_Digest(text.data(), text.size(), digest.data(), &length, EVP_sha256(), nullptr) == 1);
+    std::array<unsigned char, 2 * EVP_MAX_MD_SIZE> base64{};
+    const int n = EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(length));
+    return {base64.begin(), base64.begin() + n};
+}
+
 std::string sha256_hex(std::string_view text) {
     Sha256 hash;
     hash.update(text);

@@ -33,6 +33,7 @@ private:
 };
 
 std::string sha256_hex(std::string_view text);
+std::string sha256_base64(std::string_view text);  ///< with padding, as content security policies have it
 /// @throws Error (kMissing, kIo)
 std::string sha256_of_file(const std::filesystem::path& path);
 

@@ -39,6 +39,10 @@ void throw_if_interrupted() {
     if (const int signal = arrived_signal.load(std::memory_order_relaxed); signal != 0) throw Interrupted(signal);
 }
 
+bool is_interrupted() {
+    return arrived_signal.load(std::memory_order_relaxed) != 0;
+}
+
 bool forget_sigint() {
     int expected = SIGINT;
     return arrived_signal.compare_exchange_strong(expected, 0, std::memory_order_relaxed);

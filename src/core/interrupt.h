@@ -11,6 +11,9 @@ void install_signal_handlers();
 /// @throws Interrupted once a signal has arrived
 void throw_if_interrupted();
 
+/// For work that ends otherwise than by an exception.
+bool is_interrupted();
+
 /// For a program that goes on after Ctrl-C stopped something: forgets a SIGINT that has arrived.
 /// @returns false when none has, or when SIGTERM has, which is never forgotten
 bool forget_sigint();

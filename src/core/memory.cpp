@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -20,13 +21,15 @@ std::optional<std::uint64_t> number_in(const char* path) {
     return std::nullopt;
 }
 
-/// MemAvailable of /proc/meminfo, which counts in KiB.
-std::optional<std::uint64_t> system_bytes() {
-    std::ifstream file("/proc/meminfo");
+/// A line "KEY: 123 kB" of a file in /proc, in bytes.
+std::optional<std::uint64_t> kilobytes_in(const char* path, std::string_view key) {
+    std::ifstream file(path);
     for (std::string line; std::getline(file, line);)
-        if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(line.find(':') + 1)) * 1024;
+        if (line.starts_with(key)) return std::stoull(line.substr(line.find(':') + 1)) * 1024;
     return std::nullopt;
 }
+
+constexpr const char* kOwnStatus = "/proc/self/status";
 
 /// What control groups (version 2) leave; pages of files that could be dropped count as used.
 std::optional<std::uint64_t> container_bytes() {
@@ -38,12 +41,14 @@ std::optional<std::uint64_t> container_bytes() {
 }  // namespace
 
 std::optional<std::uint64_t> available_memory_bytes() {
-    const auto system = system_bytes(), container = container_bytes();
+    const auto system = kilobytes_in("/proc/meminfo", "MemAvailable:"), container = container_bytes();
     if (system && container) return std::min(*system, *container);
     return system ? system : container;
 }
 
 std::optional<std::uint64_t> peak_resident_bytes() {
+    // What getrusage says of a program counts what its parent had resident when it was started.
+    if (const auto peak = kilobytes_in(kOwnStatus, "VmHWM:")) return peak;
     rusage usage{};
     if (getrusage(RUSAGE_SELF, &usage) != 0) return std::nullopt;
 #ifdef __APPLE__
@@ -51,6 +56,16 @@ std::optional<std::uint64_t> peak_resident_bytes() {
 #else
     return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 #endif
+}
+
+std::optional<std::uint64_t> resident_bytes() {
+    return kilobytes_in(kOwnStatus, "VmRSS:");
+}
+
+bool reset_peak_resident() {
+    std::ofstream file("/proc/self/clear_refs");
+    file << "5" << std::flush;  // the kernel's number for the peak; see proc(5)
+    return file.good();
 }
 
 void return_freed_memory() {

@@ -11,6 +11,10 @@ std::optional<std::uint64_t> available_memory_bytes();
 
 /// The most memory that this process has had resident so far. Nothing where the system does not tell.
 std::optional<std::uint64_t> peak_resident_bytes();
+/// What it has resident now.
+std::optional<std::uint64_t> resident_bytes();
+/// From now on peak_resident_bytes() tells the most since now. @returns false where the system does not do that
+bool reset_peak_resident();
 
 /// From now on large blocks go back to the system as soon as they are freed, where the allocator can be told to: for
 /// runs that promise to stay below a limit. (glibc keeps ever larger ones for itself by default.)

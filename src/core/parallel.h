@@ -12,5 +12,9 @@ void parallel_for(int n_threads, std::size_t count, const std::function<void(std
 
 /// Threads to use when the user names none: the processors this process may run on.
 int default_thread_count();
+/// That many where a user asked for some; 0: default_thread_count().
+inline int thread_count(int asked) {
+    return asked > 0 ? asked : default_thread_count();
+}
 
 }  // namespace plasticity

@@ -27,8 +27,7 @@ ggml_backend_buffer_type_t exchange_memory(const Backend& backend) {
 
 }  // namespace
 
-Backend::Backend(int threads)
-    : cpu_(ggml_backend_cpu_init()), threads_(threads > 0 ? threads : default_thread_count()) {
+Backend::Backend(int threads) : cpu_(ggml_backend_cpu_init()), threads_(thread_count(threads)) {
     if (!cpu_) throw Error(ErrorKind::kInternal, "engine: ggml offers no CPU backend");
     ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
 }

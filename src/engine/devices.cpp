@@ -1,6 +1,7 @@
 #include "engine/devices.h"
 
 #include <fmt/format.h>
+#include <llama.h>
 
 #include <algorithm>
 #include <cctype>
@@ -25,6 +26,13 @@ std::string expected_names(const std::vector<ComputeDevice>& devices) {
 }
 
 }  // namespace
+
+std::string processor_description() {
+    std::string text = llama_print_system_info();
+    while (!text.empty() && (text.back() == ' ' || text.back() == '|')) text.pop_back();
+    for (const ComputeDevice& device : compute_devices()) text += fmt::format("; {}", device.label());
+    return text;
+}
 
 std::vector<ComputeDevice> compute_devices() {
     std::vector<ComputeDevice> devices;

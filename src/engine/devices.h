@@ -22,6 +22,9 @@ struct ComputeDevice {
 /// GPUs that this ggml was built with and finds: those with memory of their own first.
 std::vector<ComputeDevice> compute_devices();
 
+/// What results may differ by on another machine: the CPU's instructions that ggml uses, and its devices.
+std::string processor_description();
+
 /// @param name  as in BackendChoice; case does not count
 /// @returns nothing for the CPU
 /// @throws Error (kUsage) with the names that there are

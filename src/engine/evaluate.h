@@ -8,6 +8,7 @@
 #include "artifact/quality.h"
 #include "core/progress.h"
 #include "engine/decoder.h"
+#include "engine/divergence.h"
 #include "engine/tokenizer.h"
 
 namespace plasticity {
@@ -43,15 +44,14 @@ struct Perplexity {
 /// @throws Error (kUsage when the decoder's context is shorter than a chunk), Interrupted
 Perplexity perplexity(Decoder& decoder, const EvaluationText& text, Progress& progress);
 
-/// Both models on the same tokens, chunk by chunk, nothing stored but the current chunk's logits (F32).
+/// A base and models on the same tokens, chunk by chunk, the base's logits computed once for all models; nothing is
+/// stored but the logits (F32) of the current chunk, of the base and of one model: no file of logits, no 16-bit codes.
 /// KL divergence of every scored position: Σ p_base (ln p_base − ln p_model).
-/// @throws Error (kMalformed when the vocabularies differ in size), Interrupted
+/// @returns one panel for each model
+/// @throws Error (kUsage when a context is shorter than a chunk, kMalformed when the vocabularies differ in size),
+/// Interrupted
+std::vector<QualityPanel> compare(Decoder& base, std::span<Decoder* const> models, const EvaluationText& text,
+                                  Progress& progress);
 QualityPanel compare(Decoder& base, Decoder& model, const EvaluationText& text, Progress& progress);
-
-/// Σ p_base (ln p_base − ln p_model) of one position, nats. @param base, model  logits, [n_vocab] each
-double kl_divergence(std::span<const float> base, std::span<const float> model);
-
-/// ln softmax of one row at `token`, in double. For tests and callers with single rows.
-double log_softmax_at(std::span<const float> logits, std::int32_t token);
 
 }  // namespace plasticity

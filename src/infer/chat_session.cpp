@@ -26,10 +26,10 @@ ChatSession::ChatSession(const ChatOptions& options, Progress& progress)
       history_(opening(options.system)) {
     const ChatMessage hello{"user", "hello"};
     tokenizer_.apply_chat_template(std::span(&hello, 1));  // refuses what has no template before the weights are read
+    const RunOn on{options.backend, options.threads};
     decoder_ = std::make_unique<Decoder>(
-        *model_,
-        decoder_options(model_->architecture(), options.cache, kUsualContext, {options.backend, options.threads}),
-        progress);
+        *model_, decoder_options(model_->architecture(), options.cache, kUsualContext, on), progress);
+    draft_ = Draft::open(options.draft, tokenizer_, decoder_->context_length(), on, progress);
 }
 
 void ChatSession::clear() {
@@ -67,7 +67,8 @@ ChatAnswer ChatSession::continue_from(std::size_t n_known, const TextStream::Sin
     const std::span<const std::int32_t> prompt(prompt_);
     try {
         const Generation generation =
-            generate(*decoder_, tokenizer_, {.tokens = prompt.subspan(n_known), .fed_already = prompt.first(n_known)},
+            generate(TokenFeed(*decoder_, draft_.get()), tokenizer_,
+                     {.tokens = prompt.subspan(n_known), .fed_already = prompt.first(n_known)},
                      {.max_tokens = options_.max_tokens, .sampler = options_.sampler, .stop = options_.stop},
                      [&](std::string_view text) {
                          answer.text += text;
@@ -77,6 +78,7 @@ ChatAnswer ChatSession::continue_from(std::size_t n_known, const TextStream::Sin
         answer.generated_tokens = static_cast<std::int32_t>(generation.tokens.size());
         answer.prompt_seconds = generation.prompt_seconds;
         answer.generation_seconds = generation.generation_seconds;
+        answer.draft = generation.draft;
         fed_ = prompt_;
         for (const ScoredToken& token : generation.tokens) fed_.push_back(token.token);
     } catch (const Interrupted& interrupted) {

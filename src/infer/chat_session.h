@@ -23,6 +23,7 @@ struct ChatOptions {
     CacheRequest cache;  ///< context 0: 4096, or what the model was made for where that is less
     int threads = 0;
     BackendChoice backend;
+    DraftRequest draft;
 };
 
 struct ChatAnswer {
@@ -34,6 +35,7 @@ struct ChatAnswer {
     std::int32_t generated_tokens = 0;
     double prompt_seconds = 0;
     double generation_seconds = 0;
+    DraftCounts draft;
 };
 
 /// A conversation with one model, in its own chat template. What the decoder has seen before is not fed again: of every
@@ -62,6 +64,7 @@ private:
     std::unique_ptr<Model> model_;
     Tokenizer tokenizer_;
     std::unique_ptr<Decoder> decoder_;
+    std::unique_ptr<Draft> draft_;  ///< nullptr: none
     std::vector<ChatMessage> history_;
     std::vector<std::int32_t> prompt_;  ///< of the turn at hand
     std::vector<std::int32_t> fed_;     ///< tokens that the decoder holds, as far as they are known

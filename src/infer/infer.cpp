@@ -55,8 +55,10 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
                     decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()),
                                     {options.backend, options.threads}),
                     progress);
+    const auto draft =
+        Draft::open(options.draft, tokenizer, decoder.context_length(), {options.backend, options.threads}, progress);
     const double load_seconds = seconds_since(start);
-    const Generation generation = generate(decoder, tokenizer, {.tokens = prompt},
+    const Generation generation = generate(TokenFeed(decoder, draft.get()), tokenizer, {.tokens = prompt},
                                            {.max_tokens = options.max_tokens,
                                             .sampler = options.sampler,
                                             .stop = options.stop,
@@ -70,6 +72,7 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
         .load_seconds = load_seconds,
         .prompt_seconds = generation.prompt_seconds,
         .generation_seconds = generation.generation_seconds,
+        .draft = generation.draft,
         .stop_reason = std::string(stop_reason_name(generation.reason)),
         .backend = decoder.backend_label(),
     };

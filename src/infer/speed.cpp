@@ -45,20 +45,6 @@ void measure(SpeedSeries& series, const std::function<void()>& run) {
 
 }  // namespace
 
-double SpeedSeries::median() const {
-    if (runs.empty()) return 0;
-    std::vector<double> sorted = runs;
-    std::ranges::sort(sorted);
-    const std::size_t middle = sorted.size() / 2;
-    return sorted.size() % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-double SpeedSeries::spread() const {
-    if (runs.empty()) return 0;
-    const auto [lowest, highest] = std::ranges::minmax_element(runs);
-    return (*highest - *lowest) / median();
-}
-
 Speed measure_speed(const SpeedOptions& options, Progress& progress) {
     if (options.prompt_tokens == 0 && options.generated_tokens == 0)
         throw Error(ErrorKind::kUsage, "bench speed: neither prompt nor generation is to be measured; give -p or -n");
@@ -68,8 +54,8 @@ Speed measure_speed(const SpeedOptions& options, Progress& progress) {
     Decoder decoder(*model,
                     decoder_options(model->architecture(), options.cache, longest, {options.backend, options.threads}),
                     progress);
-    Speed speed{.prompt = {options.prompt_tokens, {}},
-                .generation = {options.generated_tokens, {}},
+    Speed speed{.prompt = {{}, options.prompt_tokens},
+                .generation = {{}, options.generated_tokens},
                 .load_seconds = seconds_since(start),
                 .threads = decoder.threads(),
                 .backend = decoder.backend_label(),

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "artifact/measured_series.h"
 #include "core/progress.h"
 #include "engine/cache_request.h"
 
@@ -20,13 +21,9 @@ struct SpeedOptions {
     BackendChoice backend;
 };
 
-/// One figure, measured several times. Tokens per second.
-struct SpeedSeries {
-    std::int32_t tokens = 0;   ///< of each run
-    std::vector<double> runs;  ///< in the order measured
-
-    double median() const;  ///< 0 without runs
-    double spread() const;  ///< (highest − lowest) ÷ median: 0 is best
+/// Tokens per second.
+struct SpeedSeries : MeasuredSeries {
+    std::int32_t tokens = 0;  ///< of each run
 };
 
 struct Speed {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "core/error.h"
+#include "core/hash.h"
+#include "io/corpus.h"
 
 namespace plasticity {
 
@@ -14,6 +16,18 @@ std::string file_identity(const std::filesystem::path& path) {
     } catch (const fs::filesystem_error& error) {
         throw Error(ErrorKind::kMissing, fmt::format("{}: {}; check the path", path.string(), error.code().message()));
     }
+}
+
+std::string identity_of_files(const std::vector<std::filesystem::path>& paths) {
+    std::string identity;
+    for (const std::filesystem::path& path : list_data_files(paths)) identity += file_identity(path);
+    return identity;
+}
+
+std::string fingerprint(const std::vector<std::string>& parts) {
+    Sha256 hash;
+    for (const std::string& part : parts) hash.update(fmt::format("{}:{}", part.size(), part));
+    return hash.finish();
 }
 
 std::string program_identity() {

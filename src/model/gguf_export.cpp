@@ -69,12 +69,6 @@ GgufLayout lay_out(const Model& model, const Architecture& architecture, const M
     return layout;
 }
 
-std::uint64_t elements_of(const Model& model) {
-    std::uint64_t elements = 0;
-    for (const ModelTensor& tensor : model.tensors()) elements += static_cast<std::uint64_t>(tensor.rows * tensor.cols);
-    return elements;
-}
-
 }  // namespace
 
 void export_gguf(const Model& model, const GgufExportOptions& options, Progress& progress) {
@@ -85,7 +79,7 @@ void export_gguf(const Model& model, const GgufExportOptions& options, Progress&
     const Architecture architecture = stock_architecture(model);
     GgufWriter writer(options.file, lay_out(model, architecture, matrices), options.overwrite);
 
-    progress.begin("export", elements_of(model), "weights");
+    progress.begin("export", weight_count(model), "weights");
     for (const ModelTensor& tensor : model.tensors())
         stream_tensor(
             model, tensor, {.type = type_in_file(tensor, matrices), .rope_layout = architecture.rope_layout},

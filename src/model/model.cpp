@@ -105,6 +105,12 @@ std::uint64_t source_bytes(const Model& model) {
                                  [](const SourceFile& file) { return file.bytes; });
 }
 
+std::uint64_t weight_count(const Model& model) {
+    return std::transform_reduce(
+        model.tensors().begin(), model.tensors().end(), std::uint64_t{0}, std::plus{},
+        [](const ModelTensor& tensor) { return static_cast<std::uint64_t>(tensor.rows * tensor.cols); });
+}
+
 std::string source_identity(const Model& model) {
     std::string identity;
     for (const SourceFile& file : model.files()) identity += file_identity(file.path);

@@ -102,6 +102,8 @@ std::unique_ptr<Model> open_model(const std::filesystem::path& given);
 
 /// Of all its files.
 std::uint64_t source_bytes(const Model& model);
+/// Of all its tensors.
+std::uint64_t weight_count(const Model& model);
 /// What tells whether the files have changed, without reading them: file_identity of each.
 std::string source_identity(const Model& model);
 

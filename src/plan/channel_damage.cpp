@@ -60,7 +60,7 @@ std::vector<std::vector<double>> channel_damage(const Model& model, const Statis
         layers.push_back({down, &curvature_of(statistics, *down)});
     }
     std::vector<std::vector<double>> damages(layers.size());
-    parallel_for(threads > 0 ? threads : default_thread_count(), layers.size(), [&](std::size_t layer) {
+    parallel_for(thread_count(threads), layers.size(), [&](std::size_t layer) {
         const auto& [down, curvature] = layers[layer];
         damages[layer] =
             curvature->gates.empty() ? damage_of_columns(model, *down, *curvature) : gate_damage(*curvature);

@@ -130,7 +130,7 @@ int worker_count(const std::vector<DamageQuestion>& questions, const DamageOptio
     for (const DamageQuestion& question : questions)
         if (const GramInput* input = input_of(*question.matrix, options.gram))
             largest = std::max(largest, InputFeedback::building_bytes(options.gram, *input));
-    const int threads = options.threads > 0 ? options.threads : default_thread_count();
+    const int threads = thread_count(options.threads);
     if (largest == 0) return threads;
     return static_cast<int>(std::clamp<std::uint64_t>(kFactorBytes / largest, 1, static_cast<std::uint64_t>(threads)));
 }

@@ -64,10 +64,8 @@ Topology topology_of(const PlanInputs& inputs, const HeadPruning& heads, std::op
         topology.original_num_kv_heads = std::max(topology.original_num_kv_heads, layer.n_head_kv);
     }
     topology.head_dim = base.head_dim;
-    std::int64_t base_parameters = 0;
-    for (const ModelTensor& tensor : inputs.model.tensors()) base_parameters += tensor.rows * tensor.cols;
     const double kept =
-        static_cast<double>(output_parameters(inputs.model, heads)) / static_cast<double>(base_parameters);
+        static_cast<double>(output_parameters(inputs.model, heads)) / static_cast<double>(weight_count(inputs.model));
     topology.parameter_reduction = 1 - kept;
     topology.precision_profile = precision_profile(heads, predicted);
     return topology;

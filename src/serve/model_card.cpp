@@ -70,11 +70,9 @@ Json recipe_summary(const Recipe& recipe) {
 std::string model_card(const Model& model) {
     const Architecture& architecture = model.architecture();
     const std::optional<Recipe> recipe = recipe_of(model);
-    std::uint64_t weight_bytes = 0, parameters = 0;
-    for (const ModelTensor& tensor : model.tensors()) {
-        weight_bytes += tensor.bytes();
-        parameters += static_cast<std::uint64_t>(tensor.rows * tensor.cols);
-    }
+    const std::uint64_t parameters = weight_count(model);
+    std::uint64_t weight_bytes = 0;
+    for (const ModelTensor& tensor : model.tensors()) weight_bytes += tensor.bytes();
     Json card{{"name", architecture.model_name},
               {"architecture", architecture.name},
               {"file_bytes", source_bytes(model)},

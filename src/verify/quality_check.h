@@ -1,17 +1,20 @@
 #pragma once
 
-#include "artifact/report.h"
-#include "core/progress.h"
+#include "artifact/thresholds.h"
 #include "engine/decoder.h"
-#include "model/model.h"
-#include "plasticity/verify.h"
+#include "engine/evaluate.h"
+#include "verify/findings.h"
 
 namespace plasticity {
 
-/// Compares with the base on held-out text: adds the quality panel, and "kl divergence", which passes when the
-/// figures are finite. How much is acceptable depends on the budget, so the reader judges.
-/// @throws Error (kMissing, kUsage: text shorter than one chunk; kIo), Interrupted
-void check_quality(const Model& base, Decoder& decoder, const VerifyOptions& options, Report& report,
-                   Progress& progress);
+/// Compares with the base on held-out text: adds the quality panel, and "kl divergence", which passes when the figures
+/// are finite and within the thresholds that were given. How much is acceptable depends on the budget, so without any
+/// the reader judges.
+/// @throws Error (kIo), Interrupted
+void check_quality(Decoder& base, Decoder& decoder, const EvaluationText& text, const Thresholds& thresholds,
+                   Findings findings);
+
+/// "kl divergence".
+Check judge_quality(const QualityPanel& quality, const Thresholds& thresholds);
 
 }  // namespace plasticity

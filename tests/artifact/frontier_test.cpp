@@ -90,5 +90,15 @@ TEST(Frontier, IsSavedWithItsOrderAndWhatWasLeftOut) {
     EXPECT_EQ(json["skipped"][0]["name"], "optimal 8");
 }
 
+TEST(Frontier, ReadsBackAsWritten) {
+    Frontier frontier = example();
+    frontier.skipped = {{"large", "does not fit"}};
+    recommend(frontier);
+    const std::string text = frontier_to_json(frontier);
+    EXPECT_EQ(frontier_to_json(frontier_from_json(text, "frontier.json")), text);
+    for (const char* other : {"[]", "{}", R"({"schemaVersion":2})"})
+        EXPECT_THROW(frontier_from_json(other, "frontier.json"), Error);
+}
+
 }  // namespace
 }  // namespace plasticity

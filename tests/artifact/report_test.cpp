@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "io/atomic_file.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {
@@ -51,6 +52,37 @@ TEST(Report, PrintsWhatWasPredictedBesideWhatWasMeasured) {
     report.predicted_kl->standard_error = 0.05;
     json = nlohmann::json::parse(report_to_json(report));
     EXPECT_EQ(json["quality"]["predictedKlError"], 0.05);
+}
+
+TEST(Report, ReadsBackAsWritten) {
+    Report report;
+    report.stock = true;
+    report.checks = {{"structure", false, "a; expected b"}};
+    report.quality =
+        QualityPanel{.positions = 2, .mean_kl = 0.5, .mean_kl_error = 0.1, .base_perplexity = 4, .perplexity = 5};
+    report.quality->histogram = {.edges = {0, 1, 2}, .counts = {3, 4}};
+    report.predicted_kl = PredictedKl{.value = 0.4, .standard_error = 0.05};
+    report.peak = RunTimePeak{.context_length = 512, .predicted_bytes = 10, .measured_bytes = 11};
+    report.coherence =
+        OutputCoherence{.tokens = 64, .repetition = 0.25, .entropy = 1.5, .perplexity = 3, .judged_by_base = true};
+    report.tasks = TaskResults{.path = "tasks.jsonl",
+                               .outcomes = {{.name = "one", .passed = true, .output = "1", .detail = ""},
+                                            {.name = "two", .passed = false, .output = "3", .detail = "not 2"}}};
+    report.stock_comparison = StockComparison{.tool = "llama-perplexity",
+                                              .positions = 255,
+                                              .mean_kl = 1e-9,
+                                              .max_kl = 1e-6,
+                                              .code_step = 2e-4,
+                                              .top1_agreement = 1,
+                                              .stock_perplexity = 5,
+                                              .own_perplexity = 5.5};
+    EXPECT_EQ(report_to_json(report_from_json(report_to_json(report), "report.json")), report_to_json(report));
+    EXPECT_EQ(report_to_json(report_from_json(report_to_json(Report{}), "report.json")), report_to_json(Report{}));
+}
+
+TEST(Report, RefusesWhatIsNone) {
+    for (const char* text : {"[]", "{}", R"({"schemaVersion":9})", R"({"schemaVersion":1,"checks":3})"})
+        test::expect_error(ErrorKind::kMalformed, {"report.json"}, [&] { report_from_json(text, "report.json"); });
 }
 
 }  // namespace

@@ -96,6 +96,22 @@ TEST_F(GenerationCommands, InferKeepsKeysAndValuesInTheTypeAskedFor) {
     }
 }
 
+TEST_F(GenerationCommands, ADraftChangesNothingButWhatIsGuessed) {
+    const Arguments asked{"infer", model_, "-p", "in the", "-n", "24", "--temp", "0"};
+    Arguments drafted = asked;
+    drafted.insert(drafted.end(), {"--draft", model_, "--draft-max", "3"});
+    const auto alone = json_of(asked), said = json_of(drafted);
+    EXPECT_EQ(said.at("token_ids"), alone.at("token_ids"));
+    EXPECT_EQ(alone.at("guessed_tokens"), 0);
+    EXPECT_LE(said.at("accepted_tokens"), said.at("guessed_tokens"));
+    const Arguments chat{"chat", model_, "-n", "12", "--temp", "0", "-c", "200"};
+    Arguments with_draft = chat;
+    with_draft.insert(with_draft.end(), {"--draft", model_});
+    EXPECT_EQ(json_of(with_draft, "hello\nand now\n").at("messages"), json_of(chat, "hello\nand now\n").at("messages"));
+    drafted[9] = (dir_ / "nothing.gguf").string();
+    EXPECT_EQ(run(drafted).exit_code, 3);
+}
+
 TEST_F(GenerationCommands, ChatAnswersLineByLineAndFeedsOnlyWhatIsNew) {
     const Arguments chat{"chat", model_, "-n", "4", "--temp", "0", "-c", "200", "--system", "be brief"};
     const auto held = json_of(chat, "hello\nand now\n\n/clear\nhello\n/exit\nnever read\n");

@@ -7,6 +7,7 @@
 #include "cli/held_out.h"
 #include "cli/run_state.h"
 #include "core/error.h"
+#include "io/file_identity.h"
 #include "support/temp_dir.h"
 
 namespace plasticity {

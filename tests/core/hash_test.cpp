@@ -22,6 +22,10 @@ TEST(Sha256, KnownAnswers) {
     EXPECT_EQ(sha256_hex(std::string(1'000'000, 'a')), kOfAMillionA);
 }
 
+TEST(Sha256, InBase64) {
+    EXPECT_EQ(sha256_base64(""), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+}
+
 TEST(Sha256, ACopyGoesOnFromTheSameBytes) {
     Sha256 hash;
     hash.update("a");

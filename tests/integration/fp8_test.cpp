@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <iostream>
 
 #include "integration/real_model.h"
@@ -9,6 +10,7 @@
 #include "plasticity/compress.h"
 #include "support/hf_folder.h"
 #include "support/temp_dir.h"
+#include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 
 namespace plasticity {
@@ -31,8 +33,21 @@ std::unique_ptr<Model> compress_to_q8_0(const fs::path& folder, const fs::path& 
     return open_model(output);
 }
 
-/// Three mantissa bits leave a weight with an error of up to 1/16, of either sign; the model hardly notices (1.0004 was
-/// measured, where a single wrong scale in every matrix would show at once).
+/// Root of Σ (a − b)² ÷ Σ b² over a matrix.
+double relative_error(const Model& a, const Model& b, const TensorId& id) {
+    const std::vector<float> of_a = test::all_values(a, id), of_b = test::all_values(b, id);
+    double error = 0, all = 0;
+    for (std::size_t i = 0; i < of_b.size(); ++i) {
+        error += std::pow(double{of_a[i]} - of_b[i], 2);
+        all += std::pow(double{of_b[i]}, 2);
+    }
+    return std::sqrt(error / all);
+}
+
+/// Three mantissa bits leave a weight with an error of up to 1/16, of either sign: with mantissas spread evenly,
+/// 1/8/√12 of the power of two below it, some 2.6 % of the weights' root mean square; a wrong scale of any block is
+/// more. The model hardly notices: on ten texts of 1 to 4 thousand tokens its perplexity was 0.985 to 1.033 of that
+/// from BF16.
 TEST(Fp8Model, BecomesTheQ8OfWhatItsCodesStandFor) {
     const test::TempDir dir;
     export_hf(*open_model(test::smollm2()), {.folder = dir / "bf16"}, test::quiet());
@@ -49,8 +64,10 @@ TEST(Fp8Model, BecomesTheQ8OfWhatItsCodesStandFor) {
 
     const EvaluationText text = test::source_text(*from_fp8, 2);
     const auto from_bf16 = compress_to_q8_0(dir / "bf16", dir / "bf16.gguf");
+    for (const TensorRole role : {TensorRole::kQuery, TensorRole::kGate, TensorRole::kDown})
+        EXPECT_NEAR(relative_error(*from_fp8, *from_bf16, {role, 3}), 0.026, 0.003) << gguf_name({role, 3});
     const double ratio = test::own_perplexity(*from_fp8, text) / test::own_perplexity(*from_bf16, text);
-    EXPECT_NEAR(ratio, 1, 0.01);
+    EXPECT_NEAR(ratio, 1, 0.04);
     EXPECT_NE(model_sha256(*from_fp8), model_sha256(*from_bf16)) << "the comparison compares nothing";
     std::cout << "perplexity of Q8_0 from FP8 is " << ratio << " of that from BF16\n";
     RecordProperty("perplexity_ratio", std::to_string(ratio));

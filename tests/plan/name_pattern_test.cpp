@@ -21,26 +21,11 @@ TEST(NamePattern, IsFoundAnywhereInANameRegardlessOfCase) {
 }
 
 TEST(NamePattern, IsARegularExpressionOfBoundedLength) {
-    for (const char* text : {"(", "[[:no:]]", "(((a{1000}){1000}){1000})"})
+    for (const char* text : {"(", "[[:no:]]", "(((a{1000}){1000}){1000})", "(?!output)", "(a)\\1"})
         test::expect_error(ErrorKind::kUsage, {text, "is no regular expression"}, [&] { NamePattern pattern(text); });
     test::expect_error(ErrorKind::kUsage, {"has 1001 bytes; expected at most 1000"},
                        [] { NamePattern pattern(std::string(1001, 'a')); });
     EXPECT_NO_THROW(NamePattern(std::string(1000, 'a')));
-}
-
-/// Backtracking through any of these would take longer than the universe has lasted.
-TEST(NamePattern, GivesUpBeforeBacktrackingTakesForEver) {
-    const std::string name = "blk.12." + std::string(49, 'a') + ".weight";
-    ASSERT_EQ(name.size(), 63u);
-    for (const char* pattern : {"(.*)*x$", "(?:.*.*)*!", "((.*)*)*\\1z", "(a|aa)+x"})
-        test::expect_error(ErrorKind::kUsage, {pattern, "takes more than 100000 steps", name},
-                           [&] { NamePattern(pattern).is_in(name); });
-}
-
-TEST(NamePattern, HasRoomForEveryOrdinaryPattern) {
-    const std::string name = "blk.12." + std::string(49, 'a') + ".weight";
-    for (const char* pattern : {".*attn.*q.*", ".*ffn_(up|gate).*weight", "(blk\\.)?[0-9]+\\..*_q"})
-        EXPECT_NO_THROW(NamePattern(pattern).is_in(name)) << pattern;
 }
 
 }  // namespace

@@ -17,9 +17,9 @@ LAYERS = [
     ["model"],
     ["artifact"],
     ["engine", "quant"],
-    ["score", "plan", "compress", "verify", "infer", "serve"],
-    ["api"],
-    ["cli", "ipc"],
+    ["score", "plan", "compress", "verify", "infer", "serve", "report", "ipc"],
+    ["api", "pipeline"],
+    ["cli"],
 ]
 RANK = {directory: rank for rank, row in enumerate(LAYERS) for directory in row}
 

@@ -10,10 +10,13 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "io/gguf_reader.h"
+#include "support/edited_file.h"
+#include "support/expect_error.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 #include "verify/generation_check.h"
+#include "verify/peak_check.h"
 
 namespace plasticity {
 namespace {
@@ -56,6 +59,7 @@ protected:
     Report run(VerifyOptions options = {}) {
         options.model = out_;
         options.context = 64;
+        if (options.threads == 0) options.threads = 1;  // threads of a tiny model mostly wait for each other
         return verify(options, *make_progress(ProgressStyle::kQuiet));
     }
 
@@ -74,12 +78,6 @@ protected:
         EXPECT_NE(find(report, name)->detail.find(detail), std::string::npos) << find(report, name)->detail;
     }
 
-    void overwrite_at(std::uint64_t offset, std::span<const std::byte> bytes) {
-        std::fstream file(out_, std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(static_cast<std::streamoff>(offset));
-        file.write(reinterpret_cast<const char*>(bytes.data()), std::ssize(bytes));
-    }
-
     TempDir dir_;
     Path base_ = dir_ / "base.gguf", out_ = dir_ / "out.gguf";
     std::unique_ptr<Model> model_;
@@ -91,7 +89,7 @@ TEST_F(Verify, PassesWhatCompressWrites) {
     write();
     const Report report = run();
     for (const Check& check : report.checks) EXPECT_TRUE(check.passed) << check.name << ": " << check.detail;
-    EXPECT_EQ(report.checks.size(), 6u);
+    EXPECT_EQ(report.checks.size(), 8u);
     EXPECT_EQ(report.architecture, "deci");
     EXPECT_EQ(report.file_bytes, std::filesystem::file_size(out_));
     EXPECT_EQ(report.test_prompt, "def fibonacci(n):");
@@ -115,6 +113,86 @@ TEST_F(Verify, MeasuresQualityAgainstTheBase) {
     ASSERT_TRUE(same.quality);
     EXPECT_LT(same.quality->max_kl, 1e-6);
     EXPECT_EQ(same.quality->top1_agreement, 1.0);
+}
+
+TEST_F(Verify, KeepsTheHistogramAndWhatItTook) {
+    write();
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    const Report report = run({.base = base_, .data = {dir_ / "text.txt"}, .chunks = 2});
+    ASSERT_TRUE(report.quality && report.coherence);
+    EXPECT_TRUE(report.quality->errors);
+    EXPECT_TRUE(report.coherence->judged_by_base);
+    EXPECT_NE(find(report, "weights")->detail.find("are the base's"), std::string::npos);
+    const std::string json = report_to_json(report);
+    for (const char* key : {"\"histogram\"", "\"edges\"", "\"medianKlError\"", "\"judgedBy\": \"base\""})
+        EXPECT_NE(json.find(key), std::string::npos) << key;
+#ifdef __linux__
+    ASSERT_TRUE(report.peak);
+    EXPECT_GT(report.peak->predicted_bytes, report.file_bytes / 2);
+#endif
+}
+
+TEST_F(Verify, FindsLayersThatChangedPlaces) {
+    recipe_ = test::tiny_recipe(*model_, {.type = GGML_TYPE_Q8_0});
+    layout_ = lay_out(*model_, recipe_, {.with_tokenizer = true});
+    write();
+    test::swap_blocks(out_, 0, 1);
+    EXPECT_TRUE(run().passed()) << "nothing tells without the base";
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a');
+    expect_only_failure(run({.base = base_, .data = {dir_ / "text.txt"}}), "weights",
+                        "blk.0.attn_q.weight is not what the base has there");
+}
+
+TEST_F(Verify, HoldsTheFileAgainstThresholds) {
+    write();
+    std::ofstream(dir_ / "text.txt") << std::string(400, 'a') + std::string(400, 'b') + "the end in the inner text";
+    const auto run_with = [&](const std::string& thresholds) {
+        std::ofstream(dir_ / "thresholds.json") << thresholds;
+        return run({.base = base_, .data = {dir_ / "text.txt"}, .thresholds = dir_ / "thresholds.json", .chunks = 2});
+    };
+    EXPECT_TRUE(run_with(R"({"schemaVersion": 1, "maxMeanKl": 10, "maxPerplexityRatio": 10})").passed());
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "maxMeanKl": 1e-9})"), "kl divergence", "mean KL");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minTop1Agreement": 1, "maxMeanKl": 10})"), "kl divergence",
+                        "expected at least 100.00 %");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minWeightSimilarity": 1})"), "weights",
+                        "expected at least 1.00");
+    expect_only_failure(run_with(R"({"schemaVersion": 1, "minEntropy": 99})"), "coherence", "expected at least 99");
+}
+
+TEST_F(Verify, RefusesDemandsThatCannotBeMeasured) {
+    write();
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "maxMeanKl": 1})";
+    test::expect_error(ErrorKind::kUsage, {"--base"}, [&] { run({.thresholds = dir_ / "thresholds.json"}); });
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "minTaskAccuracy": 1})";
+    test::expect_error(ErrorKind::kUsage, {"--tasks"}, [&] { run({.thresholds = dir_ / "thresholds.json"}); });
+    test::expect_error(ErrorKind::kMissing, {"llama-perplexity"}, [&] { run({.stock = dir_.path()}); });
+}
+
+TEST_F(Verify, MeasuresTaskAccuracy) {
+    write();
+    std::ofstream(dir_ / "tasks.jsonl") << R"({"name": "any", "prompt": "in the", "regex": "[^]?", "maxTokens": 4})"
+                                        << "\n"
+                                        << R"({"name": "none", "prompt": "in the", "exact": "no model says this"})";
+    const Report report = run({.tasks = dir_ / "tasks.jsonl"});
+    EXPECT_TRUE(report.passed()) << find(report, "tasks")->detail;
+    ASSERT_TRUE(report.tasks);
+    EXPECT_EQ(report.tasks->accuracy(), 0.5);
+    EXPECT_NEAR(report.tasks->standard_error(), 0.3536, 1e-3);
+    EXPECT_FALSE(report.tasks->outcomes[1].passed);
+
+    std::ofstream(dir_ / "thresholds.json") << R"({"schemaVersion": 1, "minTaskAccuracy": 0.6})";
+    expect_only_failure(
+        run({.thresholds = dir_ / "thresholds.json", .tasks = dir_ / "tasks.jsonl"}), "tasks",
+        "1 of 2 passed (50.0 ± 35.4 %); expected at least 60.0 %; the first that did not: none: expected");
+}
+
+TEST(JudgePeak, FailsBeyondTheRatioAndTheSlack) {
+    constexpr std::uint64_t kMb = 1'000'000;
+    EXPECT_TRUE(judge_peak(RunTimePeak{512, 1000 * kMb, 1300 * kMb}, 1.25).passed);
+    const Check check = judge_peak(RunTimePeak{512, 1000 * kMb, 1400 * kMb}, 1.25);
+    EXPECT_FALSE(check.passed);
+    EXPECT_NE(check.detail.find("1.40 GB at 512 tokens; predicted 1.00 GB"), std::string::npos) << check.detail;
+    EXPECT_TRUE(judge_peak(std::nullopt, 1.25).passed);
 }
 
 TEST_F(Verify, PassesAPaddedFileWhichComputesTheSame) {
@@ -196,7 +274,8 @@ TEST_F(Verify, FindsABlockThatIsNotFinite) {
     const GgufTensor tensor = *GgufReader(out_).find("blk.1.ffn_up.weight");
     const std::uint16_t infinity = 0x7c00;  // the F16 scale that a block of q8_0 begins with
     const std::uint64_t block = 5;          // two blocks a row of 64
-    overwrite_at(tensor.offset + block * ggml_type_size(GGML_TYPE_Q8_0), std::as_bytes(std::span(&infinity, 1)));
+    test::overwrite(out_, tensor.offset + block * ggml_type_size(GGML_TYPE_Q8_0),
+                    std::as_bytes(std::span(&infinity, 1)));
     for (const int threads : {1, 3})
         expect_only_failure(run({.threads = threads}), "numerics",
                             "blk.1.ffn_up.weight (q8_0): row 2, column 32 is not finite");
@@ -205,8 +284,8 @@ TEST_F(Verify, FindsABlockThatIsNotFinite) {
 TEST_F(Verify, FindsANormThatIsNotFinite) {
     write();
     const float nan = std::numeric_limits<float>::quiet_NaN();
-    overwrite_at(GgufReader(out_).find("output_norm.weight")->offset + 9 * sizeof nan,
-                 std::as_bytes(std::span(&nan, 1)));
+    test::overwrite(out_, GgufReader(out_).find("output_norm.weight")->offset + 9 * sizeof nan,
+                    std::as_bytes(std::span(&nan, 1)));
     expect_only_failure(run(), "numerics", "output_norm.weight (f32): row 0, column 9");
 }
 
