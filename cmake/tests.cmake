@@ -88,9 +88,11 @@ plasticity_script_test(scripts.set_up scripts/scripts_test.py)
 plasticity_script_test(docs.robustness docs/check_robustness.py ${CMAKE_SOURCE_DIR})
 
 # Documentation whose commands run: see tests/docs.
-add_test(NAME docs.pipeline COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
-         ${CMAKE_SOURCE_DIR}/docs/pipeline.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
-set_tests_properties(docs.pipeline PROPERTIES LABELS real TIMEOUT 2400 RUN_SERIAL ON)
+foreach(page pipeline tutorial)
+    add_test(NAME docs.${page} COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/docs/run_commands.py
+             ${CMAKE_SOURCE_DIR}/docs/${page}.md $<TARGET_FILE:plasticity> ${PLASTICITY_TEST_MODELS}/smollm2.gguf)
+    set_tests_properties(docs.${page} PROPERTIES LABELS real TIMEOUT 2400 RUN_SERIAL ON)
+endforeach()
 
 # The server and the chat, on a real model and by real clients.
 add_test(NAME serve.clients COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/serve/serve_test.py

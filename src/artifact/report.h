@@ -1,3 +1,3 @@
 #pragma once
 
-#include "plasticity/report.h"  // IWYU pragma: export
+#include "plasticity/verification_report.h"  // IWYU pragma: export
