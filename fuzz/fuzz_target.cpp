@@ -21,6 +21,7 @@ constexpr std::array kTargets{
     Target{"corpus", run_corpus},
     Target{"gate_gradients", run_gate_gradients},
     Target{"gguf", run_gguf},
+    Target{"lora_adapter", run_lora_adapter},
     Target{"pipeline", run_pipeline_file},
     Target{"recipe", run_recipe},
     Target{"rpc_request", run_rpc_request},

@@ -43,6 +43,7 @@ void run_config(std::span<const std::byte> input);
 void run_corpus(std::span<const std::byte> input);
 void run_gate_gradients(std::span<const std::byte> input);
 void run_gguf(std::span<const std::byte> input);
+void run_lora_adapter(std::span<const std::byte> input);
 void run_pipeline_file(std::span<const std::byte> input);
 void run_recipe(std::span<const std::byte> input);
 void run_rpc_request(std::span<const std::byte> input);

@@ -10,6 +10,7 @@
 
 #include "artifact/frontier.h"
 #include "artifact/gate_gradients.h"
+#include "artifact/gguf_adapter.h"
 #include "artifact/report.h"
 #include "artifact/reproduction.h"
 #include "artifact/statistics.h"
@@ -18,6 +19,7 @@
 #include "io/gguf_writer.h"
 #include "io/safetensors_writer.h"
 #include "model/hf_export.h"
+#include "support/random_adapter.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
@@ -259,11 +261,14 @@ int main(int argc, char** argv) {
     }
     const fs::path seeds = argv[1];
     fs::remove_all(seeds);
-    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "pipeline", "recipe",
-                               "rpc_request", "run_artifacts", "safetensors", "shard_index", "stage_request",
+    for (const char* target : {"api_request", "config", "corpus", "gate_gradients", "gguf", "lora_adapter", "pipeline",
+                               "recipe", "rpc_request", "run_artifacts", "safetensors", "shard_index", "stage_request",
                                "statistics", "stock_logits", "tasks", "tokenizer", "vocabulary"})
         fs::create_directories(seeds / target);
     write_gguf_seeds(seeds / "gguf");
+    const Architecture smallest_llama = test::tiny_architecture(smallest("llama"));
+    save_gguf_adapter(test::random_adapter(smallest_llama, 1), smallest_llama, seeds / "lora_adapter/lora.seed",
+                      Overwrite::kRefuse);
     write_vocabulary_seeds(seeds / "vocabulary");
     write_folder_seeds(seeds);
     write_safetensors_seeds(seeds / "safetensors");

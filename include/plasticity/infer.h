@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,7 @@ struct InferOptions {
     CacheRequest cache;                   ///< context 0: what prompt and max_tokens take
     int threads = 0;
     BackendChoice backend;
+    std::optional<std::filesystem::path> lora;  ///< GGUF adapter that was trained on the model or on its base
     DraftRequest draft;
 };
 

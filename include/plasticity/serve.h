@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "plasticity/backend_choice.h"
@@ -27,6 +28,7 @@ struct ServeOptions {
     CacheRequest cache;         ///< of each slot. Context 0: 4096, or what the model was made for where that is less
     int threads = 0;
     BackendChoice backend;
+    std::optional<std::filesystem::path> lora;  ///< GGUF adapter that was trained on the model or on its base
 };
 
 /// SERVE: the model over HTTP as OpenAI's API, until SIGINT or SIGTERM. @param on_ready  given the URL once it listens

@@ -171,6 +171,7 @@ def infer(
     frequency_penalty: float | None = None,
     presence_penalty: float | None = None,
     grammar: str | None = None,
+    lora: Path | None = None,
     draft: Path | None = None,
     draft_max: int | None = None,
     seed: int | None = None,

@@ -205,6 +205,7 @@ InferOptions read_infer_request(std::string_view json) {
     reader.read("logprobs", options.top_probabilities, 0, 100);
     reader.read("ctx-size", options.cache.context_length, 0);
     reader.read("kv-type", options.cache.kv_type);
+    reader.read("lora", options.lora);
     reader.read("draft", options.draft.model);
     reader.read("draft-max", options.draft.most, 1, 64);
     read_sampler(reader, options.sampler);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "artifact/output_selection.h"
 #include "artifact/recipe.h"
 #include "io/gguf_writer.h"
 #include "model/model.h"
@@ -13,9 +14,6 @@ namespace plasticity {
 
 /// Metadata key of the sources' hashes, a string for each of the model's files.
 inline constexpr const char* kSourceHashesKey = "continuum.source_sha256";
-
-/// In place of a source row or column: zeros, which pad the output.
-inline constexpr std::int64_t kZeros = -1;
 
 /// One tensor of the output and where it comes from. A vector (norm, bias) has one row: its elements lie along `cols`.
 struct OutputTensor {

@@ -20,6 +20,8 @@
 
 namespace plasticity {
 
+class Model;
+
 /// What stays of one block. Indices are the base model's.
 struct LayerTopology {
     std::int32_t layer_index = 0;
@@ -118,6 +120,8 @@ inline constexpr const char* kRecipeKey = "continuum.compression_recipe";
 /// The recipe that a file's metadata hold; nothing where they hold none. @param path  of the file, for messages
 /// @throws Error (kMalformed), as recipe_from_json does
 std::optional<Recipe> embedded_recipe(const GgufMetadata& metadata, const std::filesystem::path& path);
+/// Of an opened model; folders hold none.
+std::optional<Recipe> embedded_recipe(const Model& model);
 
 void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite);
 Recipe load_recipe(const std::filesystem::path& path);

@@ -9,9 +9,11 @@
 #include "artifact/type_names.h"
 #include "core/error.h"
 #include "core/units.h"
+#include "io/gguf_reader.h"
 #include "io/problem_list.h"
 #include "io/strict_json.h"
 #include "model/attempt.h"
+#include "model/model.h"
 
 namespace plasticity {
 namespace {
@@ -336,6 +338,11 @@ Recipe recipe_from_json(std::string_view text, std::string_view where) {
 std::optional<Recipe> embedded_recipe(const GgufMetadata& metadata, const std::filesystem::path& path) {
     if (!metadata.contains(kRecipeKey)) return std::nullopt;
     return recipe_from_json(metadata.text(kRecipeKey), fmt::format("{} of {}", kRecipeKey, path.string()));
+}
+
+std::optional<Recipe> embedded_recipe(const Model& model) {
+    if (model.path().extension() != ".gguf") return std::nullopt;
+    return embedded_recipe(GgufReader(model.path()).metadata(), model.path());
 }
 
 void save_recipe(const Recipe& recipe, const std::filesystem::path& target, Overwrite overwrite) {

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "artifact/json_text.h"
+#include "artifact/quality.h"
 #include "io/atomic_file.h"
 #include "io/strict_json.h"
 

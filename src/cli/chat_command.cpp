@@ -136,6 +136,7 @@ void add_chat_command(CLI::App& program, CommandResult&) {
                     "End an answer at this string; may be given several times");
     add_cache_options(*app, options.cache, "4096, or what the model was made for where that is less");
     add_sampler_options(*app, options.sampler, command->grammar);
+    add_lora_option(*app, options.lora);
     add_draft_options(*app, options.draft);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);

@@ -55,6 +55,12 @@ void add_sampler_options(CLI::App& command, SamplerOptions& options, TextSource&
     command.add_option("--grammar-file", grammar.file, "The same from a file")->group("Sampling")->excludes(text);
 }
 
+void add_lora_option(CLI::App& command, std::optional<std::filesystem::path>& path) {
+    command.add_option("--lora", path,
+                       "GGUF adapter that was trained on the model, or on the base that it was compressed from: heads "
+                       "and channels that went are left out of it");
+}
+
 void add_draft_options(CLI::App& command, DraftRequest& request) {
     command
         .add_option(

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct TextSource {
 /// --seed is everyone's (CommonOptions).
 void add_sampler_options(CLI::App& command, SamplerOptions& options, TextSource& grammar);
 
+/// Adds --lora.
+void add_lora_option(CLI::App& command, std::optional<std::filesystem::path>& path);
 /// Adds --draft and --draft-max.
 void add_draft_options(CLI::App& command, DraftRequest& request);
 

@@ -69,6 +69,7 @@ void add_infer_command(CLI::App& program, CommandResult&) {
         ->check(CLI::Range(0, 100));
     add_cache_options(*app, options.cache, "what prompt and answer take");
     add_sampler_options(*app, options.sampler, command->grammar);
+    add_lora_option(*app, options.lora);
     add_draft_options(*app, options.draft);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);

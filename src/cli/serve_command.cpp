@@ -61,6 +61,7 @@ void add_serve_command(CLI::App& program, CommandResult&) {
     app->add_flag("!--no-cache-prompt", options.reuse_prompts,
                   "Feed every prompt from its start, though a slot may still know the beginning");
     add_cache_options(*app, options.cache, "4096 a slot, or what the model was made for where that is less");
+    add_lora_option(*app, options.lora);
     add_backend_options(*app, options.backend);
     add_common_options(*app, command->common);
     app->callback([command] { run_serve(*command); });

@@ -8,14 +8,14 @@
 namespace plasticity {
 namespace {
 
-std::unique_ptr<const re2::RE2> compile(const std::string& text, LetterCase letter_case) {
+std::shared_ptr<const re2::RE2> compile(const std::string& text, LetterCase letter_case) {
     if (text.size() > RegularExpression::kMaxBytes)
         throw std::invalid_argument(
             fmt::format("has {} bytes; expected at most {}", text.size(), RegularExpression::kMaxBytes));
     re2::RE2::Options options;
     options.set_log_errors(false);
     options.set_case_sensitive(letter_case == LetterCase::kKept);
-    auto compiled = std::make_unique<const re2::RE2>(text, options);
+    auto compiled = std::make_shared<const re2::RE2>(text, options);
     if (!compiled->ok())
         throw std::invalid_argument(
             fmt::format("is no regular expression (RE2's syntax, without (?=…) and \\1): {}", compiled->error()));
@@ -26,9 +26,6 @@ std::unique_ptr<const re2::RE2> compile(const std::string& text, LetterCase lett
 
 RegularExpression::RegularExpression(const std::string& text, LetterCase letter_case)
     : compiled_(compile(text, letter_case)) {}
-RegularExpression::RegularExpression(RegularExpression&&) noexcept = default;
-RegularExpression& RegularExpression::operator=(RegularExpression&&) noexcept = default;
-RegularExpression::~RegularExpression() = default;
 
 bool RegularExpression::is_in(std::string_view text) const {
     return re2::RE2::PartialMatch(text, *compiled_);

@@ -21,15 +21,12 @@ public:
 
     /// @throws std::invalid_argument, saying what is wrong in words that follow the expression: "has 1001 bytes; …"
     RegularExpression(const std::string& text, LetterCase letter_case);
-    RegularExpression(RegularExpression&&) noexcept;
-    RegularExpression& operator=(RegularExpression&&) noexcept;
-    ~RegularExpression();
 
     /// Is it found anywhere in the text?
     bool is_in(std::string_view text) const;
 
 private:
-    std::unique_ptr<const re2::RE2> compiled_;
+    std::shared_ptr<const re2::RE2> compiled_;  ///< copies share it
 };
 
 }  // namespace plasticity

@@ -38,6 +38,8 @@ Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& pr
     : backend_(options.backend, options.threads),
       offload_(plan_offload(model, backend_, options, progress)),
       weights_(model, backend_, {.precision = options.precision, .offload = offload_}, progress),
+      lora_(options.adapter ? LoraWeights(*options.adapter, model.architecture().n_layer(), backend_, offload_)
+                            : LoraWeights()),
       exact_(options.exact),
       batch_(options.batch),
       hidden_graph_(backend_),
@@ -105,8 +107,8 @@ void Decoder::run_pass(std::span<const SequenceTokens> items) {
         sequences.push_back({&cache(item.sequence), static_cast<std::int64_t>(item.tokens.size())});
         ids.insert(ids.end(), item.tokens.begin(), item.tokens.end());
     }
-    const DecoderPass pass =
-        build_pass(hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_});
+    const DecoderPass pass = build_pass(
+        hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_, .lora = lora_.layers()});
     hidden_graph_.prepare();
     fill<std::int32_t>(pass.ids, ids);
     pass.fill_positions();

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/kv_cache.h"
+#include "engine/lora_weights.h"
 #include "engine/weights.h"
 #include "model/model.h"
 
@@ -24,7 +26,8 @@ struct DecoderOptions {
     int threads = 0;             ///< 0: all processors
     std::int32_t sequences = 1;  ///< side by side, each with a KV cache of its own
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
-    ggml_type kv_type = GGML_TYPE_F16;  ///< of keys and values where not exact: F16, Q8_0 or Q4_0
+    ggml_type kv_type = GGML_TYPE_F16;        ///< of keys and values where not exact: F16, Q8_0 or Q4_0
+    std::optional<LoraAdapter> adapter = {};  ///< of this model's matrices as they are
 };
 
 /// Receives logits row by row. @param position  of the token whose successor the logits are about, in the sequence
@@ -86,7 +89,7 @@ public:
     const std::string& backend_label() const { return backend_.label(); }
 
     /// Memory in use: weights, KV cache and the largest graphs so far.
-    std::size_t weight_bytes() const { return weights_.bytes(); }
+    std::size_t weight_bytes() const { return weights_.bytes() + lora_.bytes(); }
     std::size_t cache_bytes() const;
     std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
 
@@ -105,6 +108,7 @@ private:
     Backend backend_;
     Offload offload_;
     Weights weights_;
+    LoraWeights lora_;
     std::vector<KvCache> caches_;
     bool exact_;
     std::int32_t batch_;

@@ -10,6 +10,8 @@ namespace plasticity {
 namespace {
 
 constexpr std::size_t kNodesPerLayer = 80;
+/// Two products, a factor and a sum for each of its matrices.
+constexpr std::size_t kNodesPerLayerLora = 28;
 /// Views, stores, attention and joining of one more sequence.
 constexpr std::size_t kNodesPerSequence = 20;
 constexpr std::size_t kNodesOutsideLayers = 64;
@@ -110,19 +112,21 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     const Architecture& a = source.weights.architecture;
     const std::int64_t n_tokens = token_count(source.sequences);
     const std::size_t n_more = source.sequences.size() - 1;
-    graph.begin(source.weights.layers.size() * (kNodesPerLayer + n_more * kNodesPerSequence) + kNodesOutsideLayers +
-                n_more * 2);
+    const std::size_t n_lora = source.lora.empty() ? 0 : kNodesPerLayerLora;
+    graph.begin(source.weights.layers.size() * (kNodesPerLayer + n_lora + n_more * kNodesPerSequence) +
+                kNodesOutsideLayers + n_more * 2);
     DecoderPass pass{.ids = graph.input(GGML_TYPE_I32, n_tokens),
                      .positions = graph.input(GGML_TYPE_I32, n_tokens),
                      .masks = build_masks(graph, source),
                      .hidden = nullptr,
                      .window = a.window.n_tokens};
     ggml_build_forward_expand(graph.graph(), pass.positions);
-    const GraphScope scope{graph.context(), a, pass.positions, source.weights.rope_factors, source.exact};
+    GraphScope scope{graph.context(), a, pass.positions, source.weights.rope_factors, source.exact};
 
     ggml_tensor* x = build_embedding(scope, source.weights.token_embedding, pass.ids);
     for (std::size_t index = 0; index < source.weights.layers.size(); ++index) {
         const LayerWeights& layer = source.weights.layers[index];
+        if (!source.lora.empty()) scope.lora = &source.lora[index];
         if (layer.geometry.n_head > 0) {
             ggml_tensor* heads = build_all_attention(graph, source, static_cast<int>(index), pass.masks,
                                                      build_projections(scope, layer, x));

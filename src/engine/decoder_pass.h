@@ -7,6 +7,7 @@
 
 #include "engine/backend.h"
 #include "engine/kv_cache.h"
+#include "engine/lora_graph.h"
 #include "engine/weights.h"
 
 namespace plasticity {
@@ -25,6 +26,7 @@ struct PassSource {
     PassWeights weights;
     std::span<const PassSequence> sequences;  ///< their tokens lie one behind the other in the pass
     bool exact = false;                       ///< GraphScope::exact
+    std::span<const LayerLora> lora = {};     ///< one for each block; empty: no adapter
 };
 
 /// What the tokens of one sequence see: its own cells.

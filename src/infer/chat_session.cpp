@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <csignal>
 
+#include "artifact/kept_adapter.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "engine/token_prefix.h"
@@ -27,8 +28,9 @@ ChatSession::ChatSession(const ChatOptions& options, Progress& progress)
     const ChatMessage hello{"user", "hello"};
     tokenizer_.apply_chat_template(std::span(&hello, 1));  // refuses what has no template before the weights are read
     const RunOn on{options.backend, options.threads};
-    decoder_ = std::make_unique<Decoder>(
-        *model_, decoder_options(model_->architecture(), options.cache, kUsualContext, on), progress);
+    DecoderOptions decoder = decoder_options(model_->architecture(), options.cache, kUsualContext, on);
+    decoder.adapter = load_kept_adapter(*model_, options.lora);
+    decoder_ = std::make_unique<Decoder>(*model_, decoder, progress);
     draft_ = Draft::open(options.draft, tokenizer_, decoder_->context_length(), on, progress);
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ struct ChatOptions {
     CacheRequest cache;  ///< context 0: 4096, or what the model was made for where that is less
     int threads = 0;
     BackendChoice backend;
+    std::optional<std::filesystem::path> lora;  ///< GGUF adapter that was trained on the model or on its base
     DraftRequest draft;
 };
 

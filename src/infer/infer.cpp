@@ -1,5 +1,6 @@
 #include "plasticity/infer.h"
 
+#include "artifact/kept_adapter.h"
 #include "core/clock.h"
 #include "core/progress.h"
 #include "core/units.h"
@@ -51,10 +52,10 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
     const std::vector<std::int32_t> prompt = encode_prompt(tokenizer, options);
-    Decoder decoder(*model,
-                    decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()),
-                                    {options.backend, options.threads}),
-                    progress);
+    DecoderOptions on = decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()),
+                                        {options.backend, options.threads});
+    on.adapter = load_kept_adapter(*model, options.lora);
+    Decoder decoder(*model, on, progress);
     const auto draft =
         Draft::open(options.draft, tokenizer, decoder.context_length(), {options.backend, options.threads}, progress);
     const double load_seconds = seconds_since(start);

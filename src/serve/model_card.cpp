@@ -22,11 +22,10 @@ constexpr std::array kMatrices{std::pair{TensorRole::kQuery, "q"},   std::pair{T
                                std::pair{TensorRole::kGate, "gate"}, std::pair{TensorRole::kUp, "up"},
                                std::pair{TensorRole::kDown, "down"}};
 
-/// Folders carry no recipe; one that cannot be read says nothing about the weights, which have been checked.
+/// One that cannot be read says nothing about the weights, which have been checked.
 std::optional<Recipe> recipe_of(const Model& model) {
-    if (model.path().extension() != ".gguf") return std::nullopt;
     try {
-        return embedded_recipe(GgufReader(model.path()).metadata(), model.path());
+        return embedded_recipe(model);
     } catch (const Error&) {
         return std::nullopt;
     }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <thread>
 
+#include "artifact/kept_adapter.h"
 #include "artifact/output_layout.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -26,6 +27,7 @@ DecoderOptions decoder_for(const Model& model, const ServeOptions& options) {
     DecoderOptions decoder =
         decoder_options(model.architecture(), options.cache, kUsualContext, {options.backend, options.threads});
     decoder.sequences = options.slots;
+    decoder.adapter = load_kept_adapter(model, options.lora);
     const std::uint64_t bytes = static_cast<std::uint64_t>(options.slots) *
                                 kv_cache_bytes(model.architecture(), decoder.context_length, decoder.kv_type);
     const auto available = available_memory_bytes();
