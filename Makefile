@@ -28,8 +28,8 @@ trainer-test:  ## tests of the Python trainer, in an environment of 5.6 GB that 
 fuzz: setup  ## run every fuzz target for SECONDS (60 unless given); needs clang, which it installs
 	@scripts/fuzz $(SECONDS)
 
-bench: build  ## compare with llama.cpp's own tools, side by side
-	@bench/run.sh
+bench: build  ## compare with llama.cpp's own tools, side by side, and print the ratios (BENCH="--models qwen2.5-coder-1.5b", --all)
+	@bench/run.sh $(BENCH)
 
 coverage: setup  ## which lines the unit tests reach
 	@scripts/coverage

@@ -1,8 +1,9 @@
 /* The five stages for C, and for every language that calls C.
  *
  *     plasticity_session* session = plasticity_session_new();
- *     if (plasticity_compress(session, "{\"model\": \"model.gguf\", \"recipe\": \"recipe.json\", \"output\":
- * \"out.gguf\"}")) fprintf(stderr, "%s\n", plasticity_message(session)); plasticity_session_free(session);
+ *     const char* options = "{\"model\": \"in.gguf\", \"recipe\": \"recipe.json\", \"output\": \"out.gguf\"}";
+ *     if (plasticity_compress(session, options)) fprintf(stderr, "%s\n", plasticity_message(session));
+ *     plasticity_session_free(session);
  *
  * Stages meet in files, so options and results are documents too: a JSON object whose keys are the long options of the
  * command line without their dashes, with "model" and "output"; unknown keys are refused. docs/library.md lists them.
@@ -70,8 +71,7 @@ PLASTICITY_API void plasticity_on_text(plasticity_session* session, plasticity_t
 
 /* SCORE: which heads does the task use? Writes "output", gate_gradients.json. */
 PLASTICITY_API plasticity_status plasticity_score(plasticity_session* session, const char* options);
-/* PLAN: what to prune, and a type for every tensor. The result is the recipe; written to "output", where one is named.
- */
+/* PLAN: what to prune, and a type for every tensor. The result is the recipe; "output", where named, gets it too. */
 PLASTICITY_API plasticity_status plasticity_plan(plasticity_session* session, const char* options);
 /* COMPRESS: slice, quantise and write one GGUF. */
 PLASTICITY_API plasticity_status plasticity_compress(plasticity_session* session, const char* options);

@@ -170,7 +170,7 @@ TEST_F(Verify, RefusesDemandsThatCannotBeMeasured) {
 
 TEST_F(Verify, MeasuresTaskAccuracy) {
     write();
-    std::ofstream(dir_ / "tasks.jsonl") << R"({"name": "any", "prompt": "in the", "regex": "[^]?", "maxTokens": 4})"
+    std::ofstream(dir_ / "tasks.jsonl") << R"({"name": "any", "prompt": "in the", "regex": ".*", "maxTokens": 4})"
                                         << "\n"
                                         << R"({"name": "none", "prompt": "in the", "exact": "no model says this"})";
     const Report report = run({.tasks = dir_ / "tasks.jsonl"});
