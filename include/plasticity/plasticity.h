@@ -25,6 +25,8 @@
 extern "C" {
 #endif
 
+/* NOLINTBEGIN(readability-identifier-naming): names as C has them. */
+
 /* What became of a call, sorted by what the caller can do about it. The values are the program's exit codes. */
 typedef enum plasticity_status {
     PLASTICITY_OK = 0,
@@ -87,6 +89,8 @@ PLASTICITY_API void plasticity_cancel(plasticity_session* session);
 PLASTICITY_API const char* plasticity_message(const plasticity_session* session);
 /* A JSON object; "{}" where the call failed. */
 PLASTICITY_API const char* plasticity_result(const plasticity_session* session);
+
+/* NOLINTEND(readability-identifier-naming) */
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@
 #include "core/version.h"
 #include "plasticity/plasticity.h"
 
-struct plasticity_session {
+struct plasticity_session {  // NOLINT(readability-identifier-naming): C has its name
     plasticity_progress_callback on_progress = nullptr;
     void* progress_user = nullptr;
     plasticity_text_callback on_text = nullptr;

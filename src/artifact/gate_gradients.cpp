@@ -7,6 +7,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "artifact/fine_tune_record.h"
 #include "artifact/json_text.h"
 #include "core/error.h"
 #include "io/atomic_file.h"

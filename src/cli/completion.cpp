@@ -86,7 +86,7 @@ std::string zsh_case(const CommandEntry& command) {
     for (const OptionEntry& option : options_of(*command.app)) {
         const std::string described = fmt::format("[{}]{}", zsh_text(option.description), zsh_value(option));
         for (const std::string& name : option.names)
-            text += fmt::format(" \\\n            {}", in_quotes("*" + name + described));
+            text += fmt::format(" \\\n            {}", in_quotes(fmt::format("*{}{}", name, described)));
         if (option.names.empty() && within.empty())
             text += fmt::format(" \\\n            {}", in_quotes("*" + zsh_value(option)));
     }
