@@ -9,7 +9,7 @@ import statistics
 
 from workbench import Workbench, parser_for, remove
 
-PROMPT, GENERATED = 512, 64
+PROMPT, GENERATED, REPETITIONS = 512, 64, 3
 
 
 def paired(rounds, own, stock):
@@ -53,21 +53,21 @@ class Running:
         self._bench, self._file = bench, file
 
     def _llama_bench(self, prompt, generated):
-        run = self._bench.llama("llama-bench", "-m", self._file, "-p", prompt, "-n", generated, "-r", 1, "-ngl", 0,
+        run = self._bench.llama("llama-bench", "-m", self._file, "-p", prompt, "-n", generated, "-r", REPETITIONS, "-ngl", 0,
                                 "-t", self._bench.options.threads, "-o", "json")
         return json.loads(run.stdout)[0]["avg_ts"]
 
-    def _infer(self):
-        prompt = self._bench.heldout.read_text(encoding="utf-8")[:1800]
-        run = self._bench.plasticity("infer", self._file, "-p", prompt, "-n", GENERATED, "--temp", 0, "--json")
-        return json.loads(run.stdout)
+    def _bench_speed(self, prompt, generated):
+        run = self._bench.plasticity("bench", "speed", self._file, "-p", prompt, "-n", generated, "-r", REPETITIONS,
+                                     "--json")
+        return json.loads(run.stdout)["prompt_tokens_per_second" if prompt else "generated_tokens_per_second"]
 
     def prompt(self):
-        return paired(self._bench.options.rounds, lambda: self._infer()["prompt_tokens_per_second"],
+        return paired(self._bench.options.rounds, lambda: self._bench_speed(PROMPT, 0),
                       lambda: self._llama_bench(PROMPT, 0))
 
     def generation(self):
-        return paired(self._bench.options.rounds, lambda: self._infer()["generated_tokens_per_second"],
+        return paired(self._bench.options.rounds, lambda: self._bench_speed(0, GENERATED),
                       lambda: self._llama_bench(0, GENERATED))
 
     def scoring(self):
