@@ -2,9 +2,8 @@
 
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <vector>
 
-#include "api/outputs.h"
+#include "api/stage_files.h"
 #include "api/stage_requests.h"
 #include "api/stage_results.h"
 #include "artifact/json_text.h"
@@ -14,13 +13,6 @@ namespace plasticity {
 namespace {
 
 namespace fs = std::filesystem;
-
-/// The inputs that were given.
-std::vector<fs::path> inputs_of(std::vector<fs::path> inputs, std::initializer_list<std::optional<fs::path>> others) {
-    for (const std::optional<fs::path>& other : others)
-        if (other) inputs.push_back(*other);
-    return inputs;
-}
 
 /// A checkpoint of a stage that has ended: nothing is left to continue.
 void remove_checkpoint(const std::optional<fs::path>& checkpoint) {
@@ -33,10 +25,7 @@ void remove_checkpoint(const std::optional<fs::path>& checkpoint) {
 StageOutcome score_stage(std::string_view options, const StageListener& listener) {
     const ScoreRequest request = read_score_request(options);
     const ScoreOptions& score_options = request.options;
-    require_outputs(
-        {.inputs = inputs_of(score_options.data, {score_options.model, score_options.adapter}),
-         .outputs = {request.output, score_options.statistics.value_or(""), score_options.gram.value_or("")}},
-        request.overwrite);
+    require_outputs(files_of(score_options, request.output), request.overwrite);
     ListeningProgress progress(listener);
     const GateGradients gradients = score(score_options, progress);
     save_gate_gradients(gradients, request.output, request.overwrite);
@@ -47,11 +36,7 @@ StageOutcome score_stage(std::string_view options, const StageListener& listener
 StageOutcome plan_stage(std::string_view options, const StageListener& listener) {
     const PlanRequest request = read_plan_request(options);
     const PlanOptions& plan_options = request.options;
-    require_outputs({.inputs = inputs_of(plan_options.trials.data,
-                                         {plan_options.model, plan_options.scores, plan_options.statistics,
-                                          plan_options.gram, plan_options.damages}),
-                     .outputs = {request.output}},
-                    request.overwrite);
+    require_outputs(files_of(plan_options, request.output), request.overwrite);
     ListeningProgress progress(listener);
     std::string recipe = plan_to_file(plan_options, request.output, request.overwrite, progress);
     remove_checkpoint(plan_options.trials.checkpoint);
@@ -62,11 +47,8 @@ StageOutcome compress_stage(std::string_view options, const StageListener& liste
     const CompressRequest request = read_compress_request(options);
     const CompressOptions& compress_options = request.options;
     if (!compress_options.dry_run)
-        require_outputs(
-            {.inputs = inputs_of({compress_options.model, request.recipe},
-                                 {compress_options.statistics, compress_options.gram, compress_options.adapter}),
-             .outputs = {compress_options.output}},
-            compress_options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
+        require_outputs(files_of(compress_options, request.recipe, {}),
+                        compress_options.overwrite ? Overwrite::kReplace : Overwrite::kRefuse);
     ListeningProgress progress(listener);
     const CompressResult done = compress(compress_options, request.recipe, progress);
     return {json_line(compress_result_json(done, compress_options))};
@@ -75,9 +57,7 @@ StageOutcome compress_stage(std::string_view options, const StageListener& liste
 StageOutcome verify_stage(std::string_view options, const StageListener& listener) {
     const VerifyRequest request = read_verify_request(options);
     const VerifyOptions& verify_options = request.options;
-    require_outputs({.inputs = inputs_of(verify_options.data, {verify_options.model, verify_options.base}),
-                     .outputs = {request.output}},
-                    request.overwrite);
+    require_outputs(files_of(verify_options, request.output), request.overwrite);
     ListeningProgress progress(listener);
     const Report report = verify(verify_options, progress);
     if (!request.output.empty()) save_report(report, request.output, request.overwrite);

@@ -69,12 +69,11 @@ std::vector<float> kept_cols(const std::vector<float>& a, std::int64_t n_cols, c
 }
 
 LoraMatrix kept_matrix(const LoraMatrix& matrix, std::int32_t rank, const WeightSelection& selection) {
-    LoraMatrix kept{.id = matrix.id,
-                    .rows = selection.rows.empty() ? matrix.rows : std::ssize(selection.rows),
-                    .cols = selection.cols.empty() ? matrix.cols : std::ssize(selection.cols),
-                    .a = kept_cols(matrix.a, matrix.cols, selection.cols),
-                    .b = kept_rows(matrix.b, selection.rows, rank)};
-    return kept;
+    return {.id = matrix.id,
+            .rows = selection.rows.empty() ? matrix.rows : std::ssize(selection.rows),
+            .cols = selection.cols.empty() ? matrix.cols : std::ssize(selection.cols),
+            .a = kept_cols(matrix.a, matrix.cols, selection.cols),
+            .b = kept_rows(matrix.b, selection.rows, rank)};
 }
 
 void require_shapes(const LoraAdapter& adapter, const Architecture& base, const std::string& where) {

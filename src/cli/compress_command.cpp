@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "api/outputs.h"
+#include "api/stage_files.h"
 #include "api/stage_results.h"
 #include "artifact/recipe.h"
 #include "cli/command.h"
@@ -43,10 +43,7 @@ void run_compress(CompressCommand& command) {
     if (!command.gram_memory.empty()) command.options.gram_memory_bytes = parse_bytes(command.gram_memory);
     const auto progress = command.common.progress();
     if (!command.options.dry_run)
-        require_outputs({.inputs = {command.options.model, command.recipe, command.arguments.options.scores,
-                                    command.options.statistics.value_or(""), command.options.gram.value_or(""),
-                                    command.options.adapter.value_or("")},
-                         .outputs = {command.options.output}},
+        require_outputs(files_of(command.options, command.recipe, command.arguments.options.scores),
                         command.common.overwrite());
     const Recipe recipe = recipe_for(command, *progress);
     const CompressResult done = compress(command.options, recipe, *progress);

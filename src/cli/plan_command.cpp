@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "api/outputs.h"
+#include "api/stage_files.h"
 #include "artifact/recipe.h"
 #include "cli/command.h"
 #include "cli/plan_options.h"
@@ -35,10 +35,7 @@ void run_plan(const PlanCommand& command) {
     PlanOptions options = command.arguments.resolve();
     options.threads = command.common.threads;
     if (!command.gram_memory.empty()) options.gram_memory_bytes = parse_bytes(command.gram_memory);
-    CommandFiles files{.inputs = options.trials.data, .outputs = {command.output}};
-    files.inputs.insert(files.inputs.end(), {options.model, options.scores, options.statistics.value_or(""),
-                                             options.gram.value_or(""), options.damages.value_or("")});
-    require_outputs(files, command.common.overwrite());
+    require_outputs(files_of(options, command.output), command.common.overwrite());
     if (options.trials.refines() && !command.output.empty())
         options.trials.checkpoint = command.output.string() + ".checkpoint";
     const Recipe recipe = plan(options, *progress);

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "api/outputs.h"
+#include "api/stage_files.h"
 #include "api/stage_results.h"
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
@@ -52,11 +52,8 @@ void run_score(ScoreCommand& command) {
     command.options.fine_tune = command.fine_tune.resolve();
     if (!command.memory.empty()) command.options.memory_bytes = parse_bytes(command.memory);
     command.options.spill_folder = folder_of(command.output);
-    CommandFiles files{.inputs = command.options.data,
-                       .outputs = {command.output, command.options.statistics.value_or(""),
-                                   command.options.gram.value_or(""), command.plot.value_or("")}};
-    files.inputs.push_back(command.options.model);
-    if (command.options.adapter) files.inputs.push_back(*command.options.adapter);
+    CommandFiles files = files_of(command.options, command.output);
+    files.outputs.push_back(command.plot.value_or(""));
     Ranks& ranks = started_ranks();
     command.options.ranks = &ranks;
     if (ranks.is_first()) require_outputs(files, command.common.overwrite());

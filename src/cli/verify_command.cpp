@@ -3,7 +3,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "api/outputs.h"
+#include "api/stage_files.h"
 #include "artifact/report.h"
 #include "cli/command.h"
 #include "core/error.h"
@@ -22,11 +22,7 @@ struct VerifyCommand {
 void run_verify(VerifyCommand& command, CommandResult& result) {
     command.options.threads = command.common.threads;
     const auto progress = command.common.progress();
-    CommandFiles files{.inputs = command.options.data, .outputs = {command.output}};
-    const VerifyOptions& options = command.options;
-    files.inputs.insert(files.inputs.end(), {options.model, options.base.value_or(""), options.thresholds.value_or(""),
-                                             options.tasks.value_or("")});
-    require_outputs(files, command.common.overwrite());
+    require_outputs(files_of(command.options, command.output), command.common.overwrite());
     const Report report = verify(command.options, *progress);
     if (!command.output.empty()) save_report(report, command.output, command.common.overwrite());
     if (command.common.json)

@@ -10,22 +10,14 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 
+from command import run
+
 BUILD, SOURCES, MODEL = (pathlib.Path(argument).resolve() for argument in sys.argv[1:4])
 PACKAGES = {"plasticity", "libplasticity0.1", "libplasticity-dev"}
-
-
-def run(*command, **options):
-    """Output of a command that has to end with 0."""
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          check=False, **options)
-    if done.returncode != 0:
-        raise AssertionError(f"{command[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Installed(unittest.TestCase):

@@ -10,17 +10,10 @@ import sys
 import tempfile
 import unittest
 
+from command import run
+
 SOURCES, MODEL = (pathlib.Path(argument).resolve() for argument in sys.argv[1:3])
 MYPY = "mypy==2.4.1"
-
-
-def run(*command, **options):
-    """Output of a command that has to end with 0."""
-    done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          check=False, **options)
-    if done.returncode != 0:
-        raise AssertionError(f"{command}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
 
 
 class Package(unittest.TestCase):
