@@ -1,9 +1,11 @@
 #include "core/memory.h"
 
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -66,6 +68,16 @@ bool reset_peak_resident() {
     std::ofstream file("/proc/self/clear_refs");
     file << "5" << std::flush;  // the kernel's number for the peak; see proc(5)
     return file.good();
+}
+
+void prefer_large_pages([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+    constexpr std::size_t kLargePage = std::size_t{2} << 20;
+    void* first = data;
+    std::size_t left = bytes;
+    if (std::align(kLargePage, kLargePage, first, left) != nullptr)
+        madvise(first, left / kLargePage * kLargePage, MADV_HUGEPAGE);
+#endif
 }
 
 void return_freed_memory() {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "engine/devices.h"
 
@@ -75,6 +76,8 @@ ggml_backend_buffer_ptr Backend::allocate(ggml_context* context, Place place) co
                                 place == Place::kDevice ? fmt::format(" on {}; pass fewer --gpu-layers", label_)
                                                         : "; close other programs or take a smaller model"));
     }
+    if (ggml_backend_buffer_is_host(buffer.get()))
+        prefer_large_pages(ggml_backend_buffer_get_base(buffer.get()), ggml_backend_buffer_get_size(buffer.get()));
     return buffer;
 }
 

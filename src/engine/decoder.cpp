@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "engine/decoder_memory.h"
-#include "engine/decoder_pass.h"
 #include "engine/device_memory.h"
 
 namespace plasticity {
@@ -30,6 +29,18 @@ Offload plan_offload(const Model& model, const Backend& backend, const DecoderOp
             n_caches * KvCache::layer_bytes(architecture, architecture.layers[layer], cache_options(options));
     sizes.working = decoder_memory(architecture, options.context_length).graphs + kernel_bytes(architecture);
     return offload_to_device(sizes, backend, options.backend, progress);
+}
+
+/// From so many cells on, ggml's fast attention of a lone token deals them out to the threads, and the sum rounds
+/// differently with their number.
+constexpr std::int64_t kCellsDealtOut = 512;
+
+Kernels kernels_for(std::span<const PassSequence> sequences) {
+    const bool lone_tokens =
+        std::ranges::all_of(sequences, [](const PassSequence& sequence) { return sequence.n_tokens == 1; });
+    const bool dealt_out = std::ranges::any_of(
+        sequences, [](const PassSequence& sequence) { return sequence.n_cells() >= kCellsDealtOut; });
+    return lone_tokens && dealt_out ? Kernels::kReference : Kernels::kFast;
 }
 
 }  // namespace
@@ -100,6 +111,29 @@ void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t fir
     }
 }
 
+void Decoder::replace(const TensorId& id, ggml_tensor* matrix) {
+    weights_.replace(id, matrix);
+    pass_.reset();
+    logits_pass_.reset();
+}
+
+const DecoderPass& Decoder::pass_of(std::span<const PassSequence> sequences) {
+    if (pass_ && pass_->serves(sequences)) return *pass_;
+    pass_.reset();  // while it is rebuilt
+    DecoderPass pass = build_pass(
+        hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_, .lora = lora_.layers()});
+    hidden_graph_.prepare();
+    return pass_.emplace(std::move(pass));
+}
+
+const LogitsPass& Decoder::logits_pass_of(ggml_tensor* output, std::int64_t n_rows) {
+    if (logits_pass_ && logits_pass_->output == output && logits_pass_->hidden->ne[1] == n_rows) return *logits_pass_;
+    logits_pass_.reset();  // while it is rebuilt
+    const LogitsPass pass = build_logits_pass(logits_graph_, architecture(), output, n_rows);
+    logits_graph_.prepare();
+    return logits_pass_.emplace(pass);
+}
+
 void Decoder::run_pass(std::span<const SequenceTokens> items) {
     std::vector<PassSequence> sequences;
     std::vector<std::int32_t> ids;
@@ -107,15 +141,9 @@ void Decoder::run_pass(std::span<const SequenceTokens> items) {
         sequences.push_back({&cache(item.sequence), static_cast<std::int64_t>(item.tokens.size())});
         ids.insert(ids.end(), item.tokens.begin(), item.tokens.end());
     }
-    const DecoderPass pass = build_pass(
-        hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_, .lora = lora_.layers()});
-    hidden_graph_.prepare();
-    fill<std::int32_t>(pass.ids, ids);
-    pass.fill_positions();
-    // From 512 cells on, ggml's fast attention of a lone token deals the cells out to the threads, and the sum rounds
-    // differently with their number.
-    const bool lone_tokens = ids.size() == items.size();
-    hidden_graph_.run(lone_tokens ? Kernels::kReference : Kernels::kFast);
+    const DecoderPass& pass = pass_of(sequences);
+    pass.fill(ids);
+    hidden_graph_.run(kernels_for(sequences));
     hidden_.resize(ids.size() * static_cast<std::size_t>(architecture().n_embd));
     fetch<float>(pass.hidden, hidden_);
 }
@@ -146,8 +174,7 @@ void Decoder::compute_logits(std::span<const float> hidden, OutputMatrix output,
     const Architecture& a = architecture();
     const std::size_t n_rows = hidden.size() / static_cast<std::size_t>(a.n_embd);
     ggml_tensor* matrix = output == OutputMatrix::kLoaded ? weights_.loaded_output() : weights_.output();
-    const LogitsPass pass = build_logits_pass(logits_graph_, a, matrix, static_cast<std::int64_t>(n_rows));
-    logits_graph_.prepare();
+    const LogitsPass& pass = logits_pass_of(matrix, static_cast<std::int64_t>(n_rows));
     fill<float>(pass.hidden, hidden);
     logits_graph_.run();
     logits.resize(n_rows * static_cast<std::size_t>(a.n_vocab));

@@ -9,6 +9,7 @@
 
 #include "core/progress.h"
 #include "engine/backend.h"
+#include "engine/decoder_pass.h"
 #include "engine/kv_cache.h"
 #include "engine/lora_weights.h"
 #include "engine/weights.h"
@@ -76,7 +77,7 @@ public:
     void compute_logits(std::span<const float> hidden, OutputMatrix output, std::vector<float>& logits);
 
     /// Another matrix in the place of a loaded one (Weights::replace); the next tokens pass through it.
-    void replace(const TensorId& id, ggml_tensor* matrix) { weights_.replace(id, matrix); }
+    void replace(const TensorId& id, ggml_tensor* matrix);
 
     /// Starts a new sequence without reloading anything.
     void clear() { cache(0).clear(); }
@@ -99,6 +100,9 @@ private:
     void feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink);
     /// Leaves the hidden states of all items in hidden_, one behind the other.
     void run_pass(std::span<const SequenceTokens> items);
+    /// Built and laid out, if the last one does not serve.
+    const DecoderPass& pass_of(std::span<const PassSequence> sequences);
+    const LogitsPass& logits_pass_of(ggml_tensor* output, std::int64_t n_rows);
     void require_fits(const SequenceTokens& item) const;
     /// @param rows  [n][n_embd]  @param sink  called with the number of each row
     void emit_logits(std::span<const float> rows, const std::function<void(std::size_t, std::span<const float>)>& sink);
@@ -113,7 +117,9 @@ private:
     bool exact_;
     std::int32_t batch_;
     GraphWorkspace hidden_graph_;
+    std::optional<DecoderPass> pass_;  ///< what hidden_graph_ holds: it serves token after token
     GraphWorkspace logits_graph_;
+    std::optional<LogitsPass> logits_pass_;
     std::vector<float> hidden_;  ///< [tokens of the batch][n_embd], after the last norm
     std::vector<float> logits_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <vector>
 
 #include "engine/decoder_graph.h"
@@ -14,6 +15,7 @@ constexpr std::size_t kNodesPerLayer = 80;
 constexpr std::size_t kNodesPerLayerLora = 28;
 /// Views, stores, attention and joining of one more sequence.
 constexpr std::size_t kNodesPerSequence = 20;
+constexpr std::size_t kInputsPerSequence = 3;
 constexpr std::size_t kNodesOutsideLayers = 64;
 
 /// Token i of the batch, at position n_past + i, sees every cell up to its own, or the last `window` of them.
@@ -44,42 +46,41 @@ ggml_tensor* joined(ggml_context* context, std::span<ggml_tensor* const> parts) 
 }
 
 struct AttentionInputs {
-    const PassSequence& sequence;
-    ggml_tensor* mask;
+    const PassCells& cells;
+    bool slides;
     ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens of the sequence}
+
+    ggml_tensor* mask() const { return slides ? cells.window : cells.mask; }
 };
 
 /// {head_dim, n_head, tokens}
 ggml_tensor* build_attention(GraphWorkspace& graph, const Architecture& architecture, int layer,
                              const AttentionInputs& in) {
     ggml_context* context = graph.context();
-    const KvCache& cache = *in.sequence.cache;
-    const std::int64_t n_cells = cache.cells(in.sequence.n_tokens);
-    cache.store(graph, layer, in.key, in.value);
-    ggml_tensor* heads =
-        ggml_flash_attn_ext(context, ggml_permute(context, in.query, 0, 2, 1, 3), cache.keys(context, layer, n_cells),
-                            cache.values(context, layer, n_cells), in.mask, attention_scale(architecture), 0.0f, 0.0f);
+    const KvCache& cache = *in.cells.cache;
+    const std::int64_t n_cells = in.cells.mask->ne[0];
+    cache.store(graph, layer, {.key = in.key, .value = in.value, .cells = in.cells.stored});
+    ggml_tensor* heads = ggml_flash_attn_ext(context, ggml_permute(context, in.query, 0, 2, 1, 3),
+                                             cache.keys(context, layer, n_cells), cache.values(context, layer, n_cells),
+                                             in.mask(), attention_scale(architecture), 0.0f, 0.0f);
     ggml_prec_set_acc(heads, GGML_PREC_F32);
     return heads;
 }
 
 /// {head_dim · n_head, tokens}: of all sequences
 ggml_tensor* build_all_attention(GraphWorkspace& graph, const PassSource& source, int layer,
-                                 const std::vector<PassMask>& masks, const Projections& p) {
+                                 std::span<const PassCells> cells, const Projections& p) {
     ggml_context* context = graph.context();
     const bool slides = source.weights.layers[static_cast<std::size_t>(layer)].slides;
     std::vector<ggml_tensor*> parts;
     std::int64_t first = 0;
-    for (std::size_t i = 0; i < source.sequences.size(); ++i) {
-        const PassSequence& sequence = source.sequences[i];
-        const auto own = [&](ggml_tensor* heads) { return tokens_of(context, heads, first, sequence.n_tokens); };
-        parts.push_back(build_attention(graph, source.weights.architecture, layer,
-                                        {.sequence = sequence,
-                                         .mask = slides ? masks[i].window : masks[i].all,
-                                         .query = own(p.query),
-                                         .key = own(p.key),
-                                         .value = own(p.value)}));
-        first += sequence.n_tokens;
+    for (const PassCells& own_cells : cells) {
+        const std::int64_t n_tokens = own_cells.mask->ne[1];
+        const auto own = [&](ggml_tensor* heads) { return tokens_of(context, heads, first, n_tokens); };
+        parts.push_back(build_attention(
+            graph, source.weights.architecture, layer,
+            {.cells = own_cells, .slides = slides, .query = own(p.query), .key = own(p.key), .value = own(p.value)}));
+        first += n_tokens;
     }
     return ggml_reshape_2d(context, joined(context, parts), p.query->ne[0] * p.query->ne[1], p.query->ne[2]);
 }
@@ -91,19 +92,22 @@ std::int64_t token_count(std::span<const PassSequence> sequences) {
 }
 
 /// Inputs are in the graph, and so have memory, even where no layer reads them.
-std::vector<PassMask> build_masks(GraphWorkspace& graph, const PassSource& source) {
-    std::vector<PassMask> masks;
-    const auto mask_of = [&](const PassSequence& sequence) {
-        ggml_tensor* mask = graph.input(GGML_TYPE_F16, sequence.cache->cells(sequence.n_tokens), sequence.n_tokens);
-        ggml_build_forward_expand(graph.graph(), mask);
-        return mask;
+std::vector<PassCells> declare_cells(GraphWorkspace& graph, const PassSource& source) {
+    std::vector<PassCells> cells;
+    const auto input = [&](ggml_type type, std::int64_t ne0, std::int64_t ne1) {
+        ggml_tensor* tensor = graph.input(type, ne0, ne1);
+        ggml_build_forward_expand(graph.graph(), tensor);
+        return tensor;
     };
     const bool has_window = source.weights.architecture.window.n_tokens > 0;
-    for (const PassSequence& sequence : source.sequences)
-        masks.push_back({.all = mask_of(sequence),
-                         .window = has_window ? mask_of(sequence) : nullptr,
-                         .n_past = sequence.cache->used()});
-    return masks;
+    for (const PassSequence& sequence : source.sequences) {
+        const auto mask = [&] { return input(GGML_TYPE_F16, sequence.n_cells(), sequence.n_tokens); };
+        cells.push_back({.cache = sequence.cache,
+                         .stored = input(GGML_TYPE_I64, sequence.n_tokens, 1),
+                         .mask = mask(),
+                         .window = has_window ? mask() : nullptr});
+    }
+    return cells;
 }
 
 }  // namespace
@@ -114,10 +118,10 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     const std::size_t n_more = source.sequences.size() - 1;
     const std::size_t n_lora = source.lora.empty() ? 0 : kNodesPerLayerLora;
     graph.begin(source.weights.layers.size() * (kNodesPerLayer + n_lora + n_more * kNodesPerSequence) +
-                kNodesOutsideLayers + n_more * 2);
+                kNodesOutsideLayers + n_more * kInputsPerSequence);
     DecoderPass pass{.ids = graph.input(GGML_TYPE_I32, n_tokens),
                      .positions = graph.input(GGML_TYPE_I32, n_tokens),
-                     .masks = build_masks(graph, source),
+                     .cells = declare_cells(graph, source),
                      .hidden = nullptr,
                      .window = a.window.n_tokens};
     ggml_build_forward_expand(graph.graph(), pass.positions);
@@ -128,7 +132,7 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
         const LayerWeights& layer = source.weights.layers[index];
         if (!source.lora.empty()) scope.lora = &source.lora[index];
         if (layer.geometry.n_head > 0) {
-            ggml_tensor* heads = build_all_attention(graph, source, static_cast<int>(index), pass.masks,
+            ggml_tensor* heads = build_all_attention(graph, source, static_cast<int>(index), pass.cells,
                                                      build_projections(scope, layer, x));
             x = build_attention_output(scope, layer, heads, x).output;
         }
@@ -138,14 +142,26 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     return pass;
 }
 
-void DecoderPass::fill_positions() const {
+void DecoderPass::fill(std::span<const std::int32_t> of_tokens) const {
     std::vector<std::int32_t> where;
-    for (const PassMask& mask : masks) {
-        for (std::int64_t i = 0; i < mask.all->ne[1]; ++i) where.push_back(static_cast<std::int32_t>(mask.n_past + i));
-        fill<ggml_fp16_t>(mask.all, causal_mask(mask.all, mask.n_past, mask.all->ne[0]));
-        if (mask.window != nullptr) fill<ggml_fp16_t>(mask.window, causal_mask(mask.window, mask.n_past, window));
+    for (const PassCells& own : cells) {
+        const std::int64_t n_past = own.cache->used();
+        std::vector<std::int64_t> stored(static_cast<std::size_t>(own.mask->ne[1]));
+        std::iota(stored.begin(), stored.end(), n_past);
+        for (const std::int64_t cell : stored) where.push_back(static_cast<std::int32_t>(cell));
+        plasticity::fill<std::int64_t>(own.stored, stored);
+        plasticity::fill<ggml_fp16_t>(own.mask, causal_mask(own.mask, n_past, own.mask->ne[0]));
+        if (own.window != nullptr) plasticity::fill<ggml_fp16_t>(own.window, causal_mask(own.window, n_past, window));
     }
-    fill<std::int32_t>(positions, where);
+    plasticity::fill<std::int32_t>(positions, where);
+    plasticity::fill<std::int32_t>(ids, of_tokens);
+}
+
+bool DecoderPass::serves(std::span<const PassSequence> sequences) const {
+    return std::ranges::equal(sequences, cells, [](const PassSequence& sequence, const PassCells& own) {
+        return sequence.cache == own.cache && sequence.n_tokens == own.mask->ne[1] &&
+               sequence.n_cells() == own.mask->ne[0];
+    });
 }
 
 LogitsPass build_logits_pass(GraphWorkspace& graph, const Architecture& architecture, ggml_tensor* output,
@@ -153,7 +169,7 @@ LogitsPass build_logits_pass(GraphWorkspace& graph, const Architecture& architec
     graph.begin(8);
     ggml_tensor* hidden = graph.input(GGML_TYPE_F32, architecture.n_embd, n_tokens);
     const GraphScope scope{graph.context(), architecture, nullptr, nullptr};
-    return {hidden, graph.keep(build_logits(scope, output, hidden))};
+    return {output, hidden, graph.keep(build_logits(scope, output, hidden))};
 }
 
 }  // namespace plasticity

@@ -19,6 +19,8 @@ inline constexpr std::size_t kLogitRows = 64;
 struct PassSequence {
     const KvCache* cache = nullptr;
     std::int64_t n_tokens = 0;  ///< at least one
+
+    std::int64_t n_cells() const { return cache->cells(n_tokens); }
 };
 
 /// What a pass of tokens through all blocks is built from.
@@ -29,29 +31,33 @@ struct PassSource {
     std::span<const LayerLora> lora = {};     ///< one for each block; empty: no adapter
 };
 
-/// What the tokens of one sequence see: its own cells.
-struct PassMask {
-    ggml_tensor* all;     ///< F16 {cells, tokens}
+/// Where the tokens of one sequence are stored, and what they see: its own cells.
+struct PassCells {
+    const KvCache* cache;
+    ggml_tensor* stored;  ///< I64 {tokens}
+    ggml_tensor* mask;    ///< F16 {cells, tokens}
     ggml_tensor* window;  ///< the same for blocks that see a window only; nullptr: there are none
-    std::int64_t n_past;  ///< cells before these tokens
 };
 
-/// Nodes of such a pass. Inputs are to be filled once the graph is prepared.
+/// Nodes of such a pass. Inputs are to be filled once the graph is prepared, and before each run of it.
 struct DecoderPass {
-    ggml_tensor* ids;             ///< I32 {tokens}
-    ggml_tensor* positions;       ///< I32 {tokens}: of each in its own sequence
-    std::vector<PassMask> masks;  ///< of each sequence
-    ggml_tensor* hidden;          ///< F32 {n_embd, tokens}: after the last norm
-    std::int64_t window = 0;      ///< tokens of it
+    ggml_tensor* ids;              ///< I32 {tokens}
+    ggml_tensor* positions;        ///< I32 {tokens}: of each in its own sequence
+    std::vector<PassCells> cells;  ///< of each sequence
+    ggml_tensor* hidden;           ///< F32 {n_embd, tokens}: after the last norm
+    std::int64_t window = 0;       ///< tokens of it
 
-    /// Everything but ids.
-    void fill_positions() const;
+    /// @param ids        of all tokens
+    void fill(std::span<const std::int32_t> ids) const;
+    /// Is the pass that would be built for these sequences this one?
+    bool serves(std::span<const PassSequence> sequences) const;
 };
 
 /// Matrix products take the tokens of all sequences at once; attention is each sequence's own.
 DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source);
 
 struct LogitsPass {
+    ggml_tensor* output;  ///< the matrix that gives them
     ggml_tensor* hidden;  ///< F32 {n_embd, tokens}
     ggml_tensor* logits;  ///< F32 {n_vocab, tokens}
 };

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace plasticity {
 namespace {
 
-constexpr std::int64_t kDeviceStride = 256;
+constexpr std::int64_t kStride = 256;
 
 std::int64_t round_up(std::int64_t n, std::int64_t stride) {
     return (n + stride - 1) / stride * stride;
@@ -20,14 +22,14 @@ void KvCache::declare(const KvCacheOptions& options) {
     for (std::size_t index = 0; index < layers_.size(); ++index) {
         ggml_context* context = tensors_.context(options.offload.layer(static_cast<int>(index)));
         const bool attends = layers_[index].n_head_kv > 0;
-        const std::int64_t width = head_dim_ * layers_[index].n_head_kv, n_cells = round_up(capacity_, stride_);
-        keys_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells) : nullptr);
-        values_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells) : nullptr);
+        const std::int64_t width = head_dim_ * layers_[index].n_head_kv;
+        keys_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells_) : nullptr);
+        values_.push_back(attends ? ggml_new_tensor_2d(context, options.type, width, n_cells_) : nullptr);
     }
 }
 
 KvCache::KvCache(const Architecture& architecture, std::int32_t capacity, ggml_type type)
-    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers) {
+    : capacity_(capacity), head_dim_(architecture.head_dim), layers_(architecture.layers), n_cells_(capacity) {
     declare({.capacity = capacity, .type = type});
     for (const std::vector<ggml_tensor*>& tensors : {keys_, values_})
         for (ggml_tensor* tensor : tensors)
@@ -38,7 +40,7 @@ KvCache::KvCache(const Architecture& architecture, const Backend& backend, const
     : capacity_(options.capacity),
       head_dim_(architecture.head_dim),
       layers_(architecture.layers),
-      stride_(backend.has_device() ? kDeviceStride : 1) {
+      n_cells_(backend.has_device() ? round_up(capacity_, kStride) : capacity_) {
     if (head_dim_ % ggml_blck_size(options.type) != 0)
         throw Error(ErrorKind::kUsage,
                     fmt::format("KV cache: heads of {} do not divide into {}'s blocks of {}; use f16", head_dim_,
@@ -50,22 +52,20 @@ KvCache::KvCache(const Architecture& architecture, const Backend& backend, const
 
 std::uint64_t KvCache::layer_bytes(const Architecture& architecture, const LayerGeometry& layer,
                                    const KvCacheOptions& options) {
-    const auto n_cells = static_cast<std::uint64_t>(round_up(options.capacity, kDeviceStride));
+    const auto n_cells = static_cast<std::uint64_t>(round_up(options.capacity, kStride));
     return 2 * n_cells * ggml_row_size(options.type, std::int64_t{architecture.head_dim} * layer.n_head_kv);
 }
 
 std::int64_t KvCache::cells(std::int64_t n_tokens) const {
-    return round_up(used_ + n_tokens, stride_);
+    return std::min(round_up(used_ + n_tokens, kStride), n_cells_);
 }
 
-void KvCache::store(GraphWorkspace& workspace, int layer, ggml_tensor* key, ggml_tensor* value) const {
+void KvCache::store(GraphWorkspace& workspace, int layer, const Fresh& fresh) const {
     ggml_context* context = workspace.context();
     const auto index = static_cast<std::size_t>(layer);
-    for (const auto& [cache, fresh] : {std::pair{keys_[index], key}, std::pair{values_[index], value}}) {
-        ggml_tensor* slot = ggml_view_2d(context, cache, cache->ne[0], fresh->ne[2], cache->nb[1],
-                                         static_cast<std::size_t>(used_) * cache->nb[1]);
-        ggml_tensor* flat = ggml_reshape_2d(context, fresh, cache->ne[0], fresh->ne[2]);
-        ggml_build_forward_expand(workspace.graph(), ggml_cpy(context, flat, slot));
+    for (const auto& [cache, heads] : {std::pair{keys_[index], fresh.key}, std::pair{values_[index], fresh.value}}) {
+        ggml_tensor* flat = ggml_view_2d(context, heads, cache->ne[0], heads->ne[2], heads->nb[2], 0);
+        ggml_build_forward_expand(workspace.graph(), ggml_set_rows(context, cache, flat, fresh.cells));
     }
 }
 

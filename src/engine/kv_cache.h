@@ -36,12 +36,16 @@ public:
     static std::uint64_t layer_bytes(const Architecture& architecture, const LayerGeometry& layer,
                                      const KvCacheOptions& options);
 
-    /// Cells that a graph reads once n_tokens are stored behind the past; those after them are to be masked. A device's
-    /// attention runs fastest over a multiple of 256.
+    /// Cells that a graph reads once n_tokens are stored behind the past; those after them are to be masked. They grow
+    /// by steps, so that one graph serves many tokens, and a device's attention runs fastest over a multiple of 256.
     std::int64_t cells(std::int64_t n_tokens) const;
 
-    /// Nodes that store {head_dim, n_head_kv, tokens} behind the past, to be expanded before store's readers.
-    void store(GraphWorkspace& workspace, int layer, ggml_tensor* key, ggml_tensor* value) const;
+    struct Fresh {
+        ggml_tensor *key, *value;  ///< {head_dim, n_head_kv, tokens}, the heads of a token one behind the other
+        ggml_tensor* cells;        ///< I64 {tokens}: where each is stored
+    };
+    /// Nodes that store tokens, to be expanded before the readers of these cells.
+    void store(GraphWorkspace& workspace, int layer, const Fresh& fresh) const;
     /// Views {head_dim, n_cells, n_head_kv} of the first n_cells tokens.
     ggml_tensor* keys(ggml_context* context, int layer, std::int64_t n_cells) const;
     ggml_tensor* values(ggml_context* context, int layer, std::int64_t n_cells) const;
@@ -54,7 +58,7 @@ private:
     std::int32_t used_ = 0;
     std::int64_t head_dim_;
     std::vector<LayerGeometry> layers_;
-    std::int64_t stride_ = 1;  ///< of cells()
+    std::int64_t n_cells_ = 0;  ///< that there is memory for
     PlacedTensors tensors_;
     std::vector<ggml_tensor*> keys_, values_;  ///< nullptr where a layer has no attention
 };
