@@ -16,7 +16,7 @@ target_include_directories(plasticity_library INTERFACE $<INSTALL_INTERFACE:${CM
 add_library(plasticity::plasticity ALIAS plasticity_library)
 
 # What the layers link; a shared library has no use for it once it is linked.
-set(static_libraries fmt::fmt OpenSSL::Crypto PkgConfig::RE2 Threads::Threads llama ggml::ggml hwy::hwy PkgConfig::HTTPLIB)
+set(static_libraries fmt::fmt OpenSSL::Crypto PkgConfig::RE2 yaml-cpp Threads::Threads llama ggml::ggml hwy::hwy PkgConfig::HTTPLIB)
 if(MPI_C_FOUND)
     list(APPEND static_libraries MPI::MPI_C)
 endif()
@@ -58,7 +58,7 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FUL
            OUTPUT_VARIABLE pkgconfig_to_prefix)
 set(pkgconfig_static "")
 if(NOT BUILD_SHARED_LIBS)
-    set(pkgconfig_static "Requires: fmt libcrypto re2 libhwy cpp-httplib llama\nLibs.private: -lggml -lggml-cpu -lggml-base -lstdc++ -lgomp -lm -pthread\n")
+    set(pkgconfig_static "Requires: fmt libcrypto re2 yaml-cpp libhwy cpp-httplib llama\nLibs.private: -lggml -lggml-cpu -lggml-base -lstdc++ -lgomp -lm -pthread\n")
 endif()
 configure_file(${CMAKE_SOURCE_DIR}/cmake/plasticity.pc.in ${CMAKE_BINARY_DIR}/generated/plasticity.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/generated/plasticity.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig

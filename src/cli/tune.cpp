@@ -24,6 +24,7 @@
 #include "plasticity/compress.h"
 #include "plasticity/plan.h"
 #include "report/frontier_plot.h"
+#include "report/report_page.h"
 
 namespace plasticity {
 namespace {
@@ -99,6 +100,7 @@ public:
         for (const Candidate& candidate : candidates()) look_at(candidate);
         write_frontier();
         keep_recommended();
+        write_text_file(page_file(), report_page(load_run_record(command_.folder)), Overwrite::kReplace);
         return frontier_;
     }
 
@@ -108,6 +110,7 @@ private:
     fs::path output() const { return command_.folder / "model.gguf"; }
     fs::path frontier_file() const { return command_.folder / "frontier.json"; }
     fs::path plot_file() const { return command_.folder / "frontier.svg"; }
+    fs::path page_file() const { return command_.folder / "report.html"; }
 
     /// Whatever could only fail after hours of work fails now.
     void require_possible() const {
@@ -117,7 +120,7 @@ private:
         make_output_folder(points());
         CommandFiles files{.inputs = command_.scoring.texts(),
                            .outputs = {files_.scores, files_.statistics, files_.gram, damages(), output(),
-                                       frontier_file(), plot_file(), command_.folder / "run.json"}};
+                                       frontier_file(), plot_file(), page_file(), command_.folder / "run.json"}};
         files.inputs.push_back(model_);
         require_outputs(files, Overwrite::kReplace);
         for (const Candidate& candidate : candidates()) check_plan_options(plan_options(candidate));

@@ -16,7 +16,7 @@ void run_tune(const TuneCommand& command) {
     if (command.common.json)
         print_json(nlohmann::ordered_json::parse(frontier_to_json(frontier)));
     else
-        print_line(fmt::format("{}\n  files       {}: model.gguf, frontier.json, frontier.svg",
+        print_line(fmt::format("{}\n  files       {}: model.gguf, report.html, frontier.json, frontier.svg",
                                frontier_table(frontier), command.folder.string()));
 }
 

@@ -142,7 +142,7 @@ void Decoder::run_pass(std::span<const SequenceTokens> items) {
         ids.insert(ids.end(), item.tokens.begin(), item.tokens.end());
     }
     const DecoderPass& pass = pass_of(sequences);
-    pass.fill(ids);
+    pass.fill_inputs(ids);
     hidden_graph_.run(kernels_for(sequences));
     hidden_.resize(ids.size() * static_cast<std::size_t>(architecture().n_embd));
     fetch<float>(pass.hidden, hidden_);

@@ -142,19 +142,19 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     return pass;
 }
 
-void DecoderPass::fill(std::span<const std::int32_t> of_tokens) const {
+void DecoderPass::fill_inputs(std::span<const std::int32_t> of_tokens) const {
     std::vector<std::int32_t> where;
     for (const PassCells& own : cells) {
         const std::int64_t n_past = own.cache->used();
         std::vector<std::int64_t> stored(static_cast<std::size_t>(own.mask->ne[1]));
         std::iota(stored.begin(), stored.end(), n_past);
         for (const std::int64_t cell : stored) where.push_back(static_cast<std::int32_t>(cell));
-        plasticity::fill<std::int64_t>(own.stored, stored);
-        plasticity::fill<ggml_fp16_t>(own.mask, causal_mask(own.mask, n_past, own.mask->ne[0]));
-        if (own.window != nullptr) plasticity::fill<ggml_fp16_t>(own.window, causal_mask(own.window, n_past, window));
+        fill<std::int64_t>(own.stored, stored);
+        fill<ggml_fp16_t>(own.mask, causal_mask(own.mask, n_past, own.mask->ne[0]));
+        if (own.window != nullptr) fill<ggml_fp16_t>(own.window, causal_mask(own.window, n_past, window));
     }
-    plasticity::fill<std::int32_t>(positions, where);
-    plasticity::fill<std::int32_t>(ids, of_tokens);
+    fill<std::int32_t>(positions, where);
+    fill<std::int32_t>(ids, of_tokens);
 }
 
 bool DecoderPass::serves(std::span<const PassSequence> sequences) const {

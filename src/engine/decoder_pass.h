@@ -47,8 +47,8 @@ struct DecoderPass {
     ggml_tensor* hidden;           ///< F32 {n_embd, tokens}: after the last norm
     std::int64_t window = 0;       ///< tokens of it
 
-    /// @param ids        of all tokens
-    void fill(std::span<const std::int32_t> ids) const;
+    /// @param of_tokens  their ids
+    void fill_inputs(std::span<const std::int32_t> of_tokens) const;
     /// Is the pass that would be built for these sequences this one?
     bool serves(std::span<const PassSequence> sequences) const;
 };

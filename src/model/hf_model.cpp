@@ -16,6 +16,7 @@
 #include "model/config_fields.h"
 #include "model/hf_rows.h"
 #include "model/hf_tensors.h"
+#include "model/model_card.h"
 #include "model/rope_factors.h"
 #include "model/tensor_check.h"
 #include "model/tokenizer_check.h"
@@ -152,6 +153,7 @@ private:
         if (name.empty()) name = model_name_of_folder(path_);
         general_.set("general.type", std::string("model"));
         general_.set("general.name", name);
+        read_model_card(path_, general_);
     }
 
     std::vector<SafetensorsReader> shards_;

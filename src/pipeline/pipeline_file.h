@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "io/yaml_reader.h"
 #include "ipc/method.h"
-#include "pipeline/yaml_reader.h"
 
 namespace plasticity {
 

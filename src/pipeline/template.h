@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "pipeline/yaml_reader.h"
+#include "io/yaml_reader.h"
 
 namespace plasticity {
 

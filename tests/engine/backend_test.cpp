@@ -73,7 +73,7 @@ protected:
                 pass = build_pass(graph, {.weights = weights.pass(), .sequences = std::span(&sequence, 1)});
                 graph.prepare();
             }
-            pass->fill(tokens);
+            pass->fill_inputs(tokens);
             graph.run();
             std::vector<float> rows(n_tokens * static_cast<std::size_t>(model_->architecture().n_embd));
             fetch<float>(pass->hidden, rows);

@@ -1,4 +1,4 @@
-#include "pipeline/yaml_reader.h"
+#include "io/yaml_reader.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/eventhandler.h>
