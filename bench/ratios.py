@@ -39,8 +39,8 @@ def shapes(figures):
 
 def running(figures):
     for name, model in figures.items():
-        for what in ("prompt Q8_0", "generation Q8_0"):
-            yield f"{what}, {MODELS[name]}", "llama-bench: speed", "≥ 1×", model[what]["ratio"]
+        for what, pairs in model.items():
+            yield f"{what}, {MODELS[name]}", "llama-bench: speed", "≥ 1×", pairs["ratio"]
 
 
 def scoring(figures):

@@ -165,7 +165,7 @@ def output_error(part):
 def speed(part):
     rows = [[MODELS[name], what, f"{pair['own']:.1f}", f"{pair['stock']:.1f}", f"{pair['ratio']:.2f}×", pair["n"]]
             for name, model in part["figures"].items() for what, pair in model.items()]
-    return table(["model", "what (MB/s quantising, else tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
+    return table(["model", "what (tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
 
 
 def score_speed(part):

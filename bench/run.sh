@@ -18,7 +18,7 @@ names=(quantize_speed hf_to_gguf large_shapes speed score_speed q3ks_size)
 common=(--models smollm2 --tokens 2048 --chunks 4)
 declare -A own=([quantize_speed]="--repetitions 1"
     [hf_to_gguf]="--mixes Q4_K_M --repetitions 1 --stock-repetitions 1"
-    [large_shapes]="--rounds 1" [speed]="--rounds 1" [score_speed]="--rounds 1" [q3ks_size]="--plans optimal")
+    [large_shapes]="--rounds 1" [score_speed]="--rounds 1" [q3ks_size]="--plans optimal")
 if [[ ${1:-} == --all ]]; then
     shift
     names=(pruning_order task_dependence quantised_base score_speed score_memory compensation output_error q3ks_size
