@@ -73,8 +73,8 @@ std::string title_of(const RunRecord& record) {
 
 /// What was measured, and nothing else.
 std::string model_index(const RunRecord& record) {
-    if (!record.report || !record.report->quality) return "";
-    const QualityPanel& quality = *record.report->quality;
+    if (record.quality() == nullptr) return "";
+    const QualityPanel& quality = *record.quality();
     return fmt::format(
                "model-index:\n- name: {}\n  results:\n  - task:\n      type: text-generation\n    dataset:\n"
                "      type: text\n      name: {}\n    metrics:\n",
@@ -115,8 +115,7 @@ std::string figures_table(const RunRecord& record) {
                                                    format_bytes(recipe.budget.total_bytes), recipe.context_length));
     if (recipe.device) table += row("Made for", recipe.device->label);
     table += row("Removed", fmt::format("{:.1f} % of the parameters", 100 * recipe.topology.parameter_reduction));
-    if (record.report && record.report->quality)
-        table += row("Against the base", quality_text(*record.report->quality));
+    if (record.quality() != nullptr) table += row("Against the base", quality_text(*record.quality()));
     if (record.report && record.report->predicted_kl)
         table += row("Predicted", fmt::format("mean KL {:.4g}", record.report->predicted_kl->value));
     if (record.report)

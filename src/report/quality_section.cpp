@@ -110,16 +110,14 @@ std::string corners_table(const Calibration& calibration) {
 
 std::string quality_section(const RunRecord& record) {
     std::string body;
-    const bool is_measured = record.report && record.report->quality;
-    if (is_measured) {
-        const QualityPanel& quality = *record.report->quality;
-        if (record.report->predicted_kl)
+    if (const QualityPanel* quality = record.quality()) {
+        if (record.report && record.report->predicted_kl)
             body += "<h3>Predicted against measured</h3>\n" +
-                    scrolling("Predicted against measured", prediction_svg(*record.report->predicted_kl, quality));
-        body += figures(quality);
-        if (!quality.histogram.counts.empty())
+                    scrolling("Predicted against measured", prediction_svg(*record.report->predicted_kl, *quality));
+        body += figures(*quality);
+        if (!quality->histogram.counts.empty())
             body +=
-                "<h3>Divergence of single positions</h3>\n" + scrolling("Histogram", histogram_svg(quality.histogram));
+                "<h3>Divergence of single positions</h3>\n" + scrolling("Histogram", histogram_svg(quality->histogram));
     } else {
         body += "<p>Not measured: no held-out text was given, or the base was not at hand.</p>\n";
         if (record.recipe.predicted_kl)

@@ -21,6 +21,12 @@ std::string RunRecord::model_name() const {
     return recipe.base_model.empty() ? metadata.text_or("general.name", "a model without a name") : recipe.base_model;
 }
 
+const QualityPanel* RunRecord::quality() const {
+    if (report) return report->quality ? &*report->quality : nullptr;
+    const FrontierPoint* point = frontier ? frontier->recommended_point() : nullptr;
+    return point != nullptr ? &point->quality : nullptr;
+}
+
 RunRecord load_run_record(const fs::path& folder) {
     const fs::path file = folder / "model.gguf";
     if (!fs::exists(file))

@@ -25,6 +25,8 @@ struct RunRecord {
     std::optional<Reproduction> reproduction;
 
     std::string model_name() const;  ///< the base's, for people; as its file has it
+    /// What was measured of the file, by verify or by tune; nullptr: nothing was.
+    const QualityPanel* quality() const;
 };
 
 /// @throws Error (kMissing without a model.gguf; kMalformed where a file is not what it claims, or carries no recipe)

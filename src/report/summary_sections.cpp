@@ -72,11 +72,10 @@ std::string summary_section(const RunRecord& record) {
         {"Policy", recipe.policy},
         {"Architecture of the file", recipe.output_architecture},
         {"Stock llama.cpp", recipe.stock ? "runs it" : "does not run it: " + recipe.stock_reason}};
-    if (record.report && record.report->quality) {
-        const QualityPanel& quality = *record.report->quality;
-        facts.push_back({"KL divergence from the base", quality.mean_kl_text() + " nats per token"});
+    if (const QualityPanel* quality = record.quality()) {
+        facts.push_back({"KL divergence from the base", quality->mean_kl_text() + " nats per token"});
         facts.push_back(
-            {"Perplexity", fmt::format("{:.4f}; the base {:.4f}", quality.perplexity, quality.base_perplexity)});
+            {"Perplexity", fmt::format("{:.4f}; the base {:.4f}", quality->perplexity, quality->base_perplexity)});
     }
     if (record.samples) facts.push_back({"Speed", speed_text(*record.samples)});
     if (record.scores)

@@ -61,8 +61,10 @@ TEST_F(TuneProgram, KeepsTheFileThatItRecommends) {
         EXPECT_TRUE(fs::exists(folder_ / point["recipe"].get<std::string>()));
     }
     EXPECT_EQ(fs::file_size(folder_ / "model.gguf"), recommended_bytes);
-    EXPECT_NE(test::read_bytes(folder_ / "report.html").find(frontier["recommended"].get<std::string>()),
-              std::string::npos);
+    const std::string page = test::read_bytes(folder_ / "report.html");
+    EXPECT_NE(page.find(frontier["recommended"].get<std::string>()), std::string::npos);
+    EXPECT_NE(page.find("Mean KL"), std::string::npos);
+    EXPECT_EQ(page.find("Not measured"), std::string::npos);
     for (const auto& entry : fs::directory_iterator(folder_ / "points"))
         EXPECT_NE(entry.path().extension(), ".gguf") << "files are measured and removed";
 
