@@ -3,7 +3,7 @@
 # ratios. Usage: run.sh [--runs N] [--all] [OPTION...]
 #   --runs N  N times, one after the other; the table then has the median and every run
 #   --all     every benchmark of this folder, with its own repetitions, some two hours on two cores; otherwise those that
-#             the table needs, each once a run
+#             the table needs, each once a run but for the three rounds of speed.py
 #   OPTION    is passed to each: run.sh --models qwen2.5-coder-1.5b --tokens 4096 --chunks 16
 set -euo pipefail
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -47,10 +47,8 @@ ggml_tensor* joined(ggml_context* context, std::span<ggml_tensor* const> parts) 
 
 struct AttentionInputs {
     const PassCells& cells;
-    bool slides;
+    ggml_tensor* mask;
     ggml_tensor *query, *key, *value;  ///< {head_dim, heads, tokens of the sequence}
-
-    ggml_tensor* mask() const { return slides ? cells.window : cells.mask; }
 };
 
 /// {head_dim, n_head, tokens}
@@ -58,11 +56,11 @@ ggml_tensor* build_attention(GraphWorkspace& graph, const Architecture& architec
                              const AttentionInputs& in) {
     ggml_context* context = graph.context();
     const KvCache& cache = *in.cells.cache;
-    const std::int64_t n_cells = in.cells.mask->ne[0];
+    const std::int64_t n_cells = in.mask->ne[0];
     cache.store(graph, layer, {.key = in.key, .value = in.value, .cells = in.cells.stored});
-    ggml_tensor* heads = ggml_flash_attn_ext(context, ggml_permute(context, in.query, 0, 2, 1, 3),
-                                             cache.keys(context, layer, n_cells), cache.values(context, layer, n_cells),
-                                             in.mask(), attention_scale(architecture), 0.0f, 0.0f);
+    ggml_tensor* heads =
+        ggml_flash_attn_ext(context, ggml_permute(context, in.query, 0, 2, 1, 3), cache.keys(context, layer, n_cells),
+                            cache.values(context, layer, n_cells), in.mask, attention_scale(architecture), 0.0f, 0.0f);
     ggml_prec_set_acc(heads, GGML_PREC_F32);
     return heads;
 }
@@ -77,9 +75,12 @@ ggml_tensor* build_all_attention(GraphWorkspace& graph, const PassSource& source
     for (const PassCells& own_cells : cells) {
         const std::int64_t n_tokens = own_cells.mask->ne[1];
         const auto own = [&](ggml_tensor* heads) { return tokens_of(context, heads, first, n_tokens); };
-        parts.push_back(build_attention(
-            graph, source.weights.architecture, layer,
-            {.cells = own_cells, .slides = slides, .query = own(p.query), .key = own(p.key), .value = own(p.value)}));
+        parts.push_back(build_attention(graph, source.weights.architecture, layer,
+                                        {.cells = own_cells,
+                                         .mask = slides ? own_cells.window : own_cells.mask,
+                                         .query = own(p.query),
+                                         .key = own(p.key),
+                                         .value = own(p.value)}));
         first += n_tokens;
     }
     return ggml_reshape_2d(context, joined(context, parts), p.query->ne[0] * p.query->ne[1], p.query->ne[2]);

@@ -64,7 +64,7 @@ void KvCache::store(GraphWorkspace& workspace, int layer, const Fresh& fresh) co
     ggml_context* context = workspace.context();
     const auto index = static_cast<std::size_t>(layer);
     for (const auto& [cache, heads] : {std::pair{keys_[index], fresh.key}, std::pair{values_[index], fresh.value}}) {
-        ggml_tensor* flat = ggml_view_2d(context, heads, cache->ne[0], heads->ne[2], heads->nb[2], 0);
+        ggml_tensor* flat = ggml_reshape_2d(context, heads, cache->ne[0], heads->ne[2]);
         ggml_build_forward_expand(workspace.graph(), ggml_set_rows(context, cache, flat, fresh.cells));
     }
 }

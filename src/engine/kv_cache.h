@@ -41,7 +41,7 @@ public:
     std::int64_t cells(std::int64_t n_tokens) const;
 
     struct Fresh {
-        ggml_tensor *key, *value;  ///< {head_dim, n_head_kv, tokens}, the heads of a token one behind the other
+        ggml_tensor *key, *value;  ///< {head_dim, n_head_kv, tokens}
         ggml_tensor* cells;        ///< I64 {tokens}: where each is stored
     };
     /// Nodes that store tokens, to be expanded before the readers of these cells.

@@ -73,17 +73,17 @@ std::string title_of(const RunRecord& record) {
 
 /// What was measured, and nothing else.
 std::string model_index(const RunRecord& record) {
-    if (record.quality() == nullptr) return "";
-    const QualityPanel& quality = *record.quality();
+    const QualityPanel* quality = record.quality();
+    if (quality == nullptr) return "";
     return fmt::format(
                "model-index:\n- name: {}\n  results:\n  - task:\n      type: text-generation\n    dataset:\n"
                "      type: text\n      name: {}\n    metrics:\n",
                yaml_text(title_of(record)),
-               yaml_text(fmt::format("held-out text of the task, {} positions", quality.positions))) +
-           metric("perplexity", "Perplexity", quality.perplexity) +
-           metric("perplexity", "Perplexity of the base", quality.base_perplexity) +
-           metric("kl_divergence", "Mean KL divergence from the base, nats per token", quality.mean_kl) +
-           metric("accuracy", "Same most likely token as the base", quality.top1_agreement);
+               yaml_text(fmt::format("held-out text of the task, {} positions", quality->positions))) +
+           metric("perplexity", "Perplexity", quality->perplexity) +
+           metric("perplexity", "Perplexity of the base", quality->base_perplexity) +
+           metric("kl_divergence", "Mean KL divergence from the base, nats per token", quality->mean_kl) +
+           metric("accuracy", "Same most likely token as the base", quality->top1_agreement);
 }
 
 std::string front_matter(const RunRecord& record) {
@@ -115,7 +115,7 @@ std::string figures_table(const RunRecord& record) {
                                                    format_bytes(recipe.budget.total_bytes), recipe.context_length));
     if (recipe.device) table += row("Made for", recipe.device->label);
     table += row("Removed", fmt::format("{:.1f} % of the parameters", 100 * recipe.topology.parameter_reduction));
-    if (record.quality() != nullptr) table += row("Against the base", quality_text(*record.quality()));
+    if (const QualityPanel* quality = record.quality()) table += row("Against the base", quality_text(*quality));
     if (record.report && record.report->predicted_kl)
         table += row("Predicted", fmt::format("mean KL {:.4g}", record.report->predicted_kl->value));
     if (record.report)
