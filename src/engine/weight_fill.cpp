@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/parallel.h"
+#include "io/dequantize.h"
 
 namespace plasticity {
 namespace {
@@ -42,10 +43,7 @@ void require_finite(const ModelTensor& tensor, std::int64_t first_row, std::span
 void check_stored(const ModelTensor& source, std::int64_t row, std::int64_t n_rows, std::span<const std::byte> tile) {
     if (ggml_is_quantized(source.type)) return;
     std::vector<float> values(static_cast<std::size_t>(n_rows * source.cols));
-    if (source.type == GGML_TYPE_F32)
-        std::memcpy(values.data(), tile.data(), tile.size());
-    else
-        ggml_get_type_traits(source.type)->to_float(tile.data(), values.data(), std::ssize(values));
+    dequantize(source.type, tile, values);
     require_finite(source, row, values);
 }
 

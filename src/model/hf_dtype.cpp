@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/error.h"
+#include "io/dequantize.h"
 #include "model/float8.h"
 
 namespace plasticity {
@@ -34,10 +34,8 @@ void convert_to_f32(std::string_view dtype, std::span<const std::byte> stored, s
     if (const Float8Values* of_code = float8_values(dtype))
         std::ranges::transform(stored, values.begin(),
                                [&](std::byte code) { return (*of_code)[std::to_integer<std::size_t>(code)]; });
-    else if (type == GGML_TYPE_F32)
-        std::memcpy(values.data(), stored.data(), stored.size());
     else if (type)
-        ggml_get_type_traits(*type)->to_float(stored.data(), values.data(), std::ssize(values));
+        dequantize(*type, stored, values);
     else
         throw Error(ErrorKind::kInternal, fmt::format("no conversion from {} to F32", dtype));
 }

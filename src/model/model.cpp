@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/interrupt.h"
+#include "io/dequantize.h"
 #include "io/file_identity.h"
 #include "io/hub_cache.h"
 #include "model/gguf_model.h"
@@ -28,12 +29,11 @@ std::int64_t rows_per_tile(const ModelTensor& tensor) {
 
 /// Rows of blocks as F32, without the zeros that fill their last blocks. @param to  [n][tensor.cols]
 void to_f32(const ModelTensor& tensor, std::span<const std::byte> stored, std::span<float> to) {
-    const ggml_to_float_t convert = ggml_get_type_traits(tensor.type)->to_float;
-    if (tensor.row_length() == tensor.cols) return convert(stored.data(), to.data(), std::ssize(to));
+    if (tensor.row_length() == tensor.cols) return dequantize(tensor.type, stored, to);
     const auto cols = static_cast<std::size_t>(tensor.cols);
     std::vector<float> row(static_cast<std::size_t>(tensor.row_length()));
     for (std::size_t i = 0; i < to.size() / cols; ++i) {
-        convert(stored.subspan(i * tensor.row_bytes()).data(), row.data(), std::ssize(row));
+        dequantize(tensor.type, stored.subspan(i * tensor.row_bytes()), row);
         std::ranges::copy(std::span(row).first(cols), to.subspan(i * cols).begin());
     }
 }

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "io/dequantize.h"
 #include "model/column_padding.h"
 #include "plan/input_feedback.h"
 #include "plan/row_sample.h"
@@ -49,7 +50,7 @@ struct WeighedRows {
         const std::size_t row_bytes = stored.size() / sample.rows.size();
         double sum = 0;
         for (std::size_t row = 0; row < sample.rows.size(); ++row) {
-            ggml_get_type_traits(type)->to_float(stored.data() + row * row_bytes, back.data(), std::ssize(back));
+            dequantize(type, stored.subspan(row * row_bytes), back);
             double of_row = 0;
             for (std::size_t col = 0; col < cols; ++col) {
                 const double error = double{values[row * cols + col]} - double{back[col]};

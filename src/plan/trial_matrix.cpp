@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "io/dequantize.h"
 #include "quant/block_quantizer.h"
 
 namespace plasticity {
@@ -67,19 +68,12 @@ private:
         std::vector<std::byte> stored(static_cast<std::size_t>(n_rows) * row.size() * sizeof(ggml_fp16_t));
         auto* to = reinterpret_cast<ggml_fp16_t*>(stored.data());
         for (std::int64_t r = 0; r < n_rows; ++r, to += row.size()) {
-            dequantize(blocks.subspan(static_cast<std::size_t>(r) * quantizer_.row_bytes()), back);
+            dequantize(form_.type, blocks.subspan(static_cast<std::size_t>(r) * quantizer_.row_bytes()), back);
             std::ranges::fill(row, 0.0f);
             for (std::size_t i = 0; i < n_kept(); ++i) row[static_cast<std::size_t>(source_column(i))] = back[i];
             ggml_fp32_to_fp16_row(row.data(), to, std::ssize(row));
         }
         return stored;
-    }
-
-    void dequantize(std::span<const std::byte> blocks, std::span<float> values) const {
-        if (form_.type == GGML_TYPE_F32)
-            std::copy_n(reinterpret_cast<const float*>(blocks.data()), values.size(), values.begin());
-        else
-            ggml_get_type_traits(form_.type)->to_float(blocks.data(), values.data(), std::ssize(values));
     }
 
     const Model& model_;

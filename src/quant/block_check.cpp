@@ -10,6 +10,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "io/dequantize.h"
 
 namespace plasticity {
 namespace {
@@ -58,20 +59,15 @@ std::optional<std::int64_t> first_non_finite(ggml_type type, std::span<const std
         throw Error(ErrorKind::kInternal, fmt::format("numerics: {} bytes of {}; expected blocks of {} bytes",
                                                       bytes.size(), ggml_type_name(type), ggml_type_size(type)));
     if (type == GGML_TYPE_F64) return first_non_finite_double(bytes);
-    const auto to_float = ggml_get_type_traits(type)->to_float;
-    if (to_float == nullptr && type != GGML_TYPE_F32) return std::nullopt;
+    if (ggml_get_type_traits(type)->to_float == nullptr && type != GGML_TYPE_F32) return std::nullopt;
 
     std::array<float, kChunk> values;
     const auto n_elements = static_cast<std::int64_t>(bytes.size() / ggml_type_size(type)) * ggml_blck_size(type);
     for (std::int64_t begin = 0; begin < n_elements; begin += kChunk) {
         const std::int64_t count = std::min(kChunk, n_elements - begin);
-        const std::byte* stored = bytes.data() + ggml_row_size(type, begin);
-        if (type == GGML_TYPE_F32)
-            std::memcpy(values.data(), stored, static_cast<std::size_t>(count) * sizeof(float));
-        else
-            to_float(stored, values.data(), count);
-        if (const auto bad = first_non_finite(std::span(values.data(), static_cast<std::size_t>(count))))
-            return begin + *bad;
+        const std::span chunk = std::span(values).first(static_cast<std::size_t>(count));
+        dequantize(type, bytes.subspan(ggml_row_size(type, begin)), chunk);
+        if (const auto bad = first_non_finite(std::span<const float>(chunk))) return begin + *bad;
     }
     return std::nullopt;
 }

@@ -21,7 +21,7 @@ struct SuperFormat {
     float multiplier_zero;           ///< what the stored number of a multiplier of 0 is
     std::span<const float> reaches;  ///< of a group's scale, as in search_scale
     const Denominators& denominators;
-    int distance;  ///< multipliers tried on both sides
+    int distance;  ///< multipliers tried on both sides, as long as the common scale is only a first choice
     void (*pack)(const SuperCodes&, std::uint8_t*);
 };
 
@@ -75,7 +75,7 @@ HWY_INLINE void quantize_batch(const SuperFormat<Levels>& format, std::span<cons
                              HWY_ATTR { return moments<N>(format.levels, view, inverse); };
     choose_multipliers(sums_at, format.range, format.distance, batch, fit);
     set_super_scales<N>(fit, [&](std::size_t first) { return fitted_super_scale(fit, first, kGroups); });
-    choose_multipliers(sums_at, format.range, (format.distance + 1) / 2, batch, fit);
+    choose_multipliers(sums_at, format.range, std::min(format.distance, 2), batch, fit);
     assign_codes(format.levels, fit.scale, batch);
     write_blocks(format, blocks, batch, fit);
 }
@@ -90,7 +90,7 @@ void quantize_blocks(const SuperFormat<Levels>& format, std::span<const Block> b
 
 constexpr auto kReaches3 = joined(even_steps<10>(-5.0f, -2.9f), even_steps<4>(-7.0f, -5.3f), even_steps<6>(2.5f, 4.2f),
                                   even_steps<3>(4.6f, 6.0f));
-constexpr auto kReaches6 = joined(even_steps<8>(-34.0f, -30.0f), even_steps<4>(30.0f, 32.0f));
+constexpr auto kReaches6 = joined(even_steps<5>(-34.0f, -30.0f), even_steps<3>(30.0f, 32.0f));
 constexpr auto kReachesCurved = joined(even_steps<12>(-150.0f, -104.0f), even_steps<6>(96.0f, 130.0f));
 
 // The largest of the multipliers mostly comes near the end of its range; smaller ones leave room for the others' luck.
