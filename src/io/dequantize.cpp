@@ -2,6 +2,7 @@
 
 #include <ggml-cpu.h>
 
+#include <cstdint>
 #include <cstring>
 
 namespace plasticity {

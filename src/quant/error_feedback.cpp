@@ -31,6 +31,13 @@ void start_targets(const FeedbackFactor& factor, const FeedbackFactor::Panel& pa
                      end - panel.first_row, targets);
 }
 
+/// No block of the Gram matrix ends among the weights of a point.
+bool has_whole_cells(const FeedbackFactor& factor, std::size_t dims) {
+    return std::ranges::all_of(factor.panels(), [&](const FeedbackFactor::Panel& panel) {
+        return panel.first_column % dims == 0 && panel.width % dims == 0;
+    });
+}
+
 PanelWork work_of(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* targets) {
     return {.width = panel.width, .coefficients = factor.coefficients(panel, panel.first_column), .targets = targets};
 }
@@ -66,10 +73,12 @@ ErrorFeedback::ErrorFeedback(ggml_type type, std::shared_ptr<const FeedbackFacto
       block_weights_(static_cast<std::size_t>(ggml_blck_size(type))),
       row_bytes_(ggml_row_size(type, static_cast<std::int64_t>(factor_->columns()))),
       own_(own_quantizer(type)),
-      format_(scalar_format(type)) {}
+      format_(scalar_format(type)),
+      points_(point_format(type)) {}
 
 FeedbackOutcome ErrorFeedback::improve(std::span<const float> rows, std::span<std::byte> bytes) const {
     const std::size_t n_columns = factor_->columns(), n_rows = rows.size() / n_columns;
+    const bool is_possible = points_ == nullptr || has_whole_cells(*factor_, points_->grid->dims);
     Group group(n_columns, block_weights_);
     FeedbackOutcome outcome;
     for (std::size_t first = 0; first < n_rows; first += kFeedbackLanes) {
@@ -79,9 +88,12 @@ FeedbackOutcome ErrorFeedback::improve(std::span<const float> rows, std::span<st
         load(some, group);
         subtract_stored(stored, group);
         const std::vector<double> before = output_errors(group);
-        load(some, group);
-        quantize(group);
-        const std::vector<double> after = output_errors(group);
+        std::vector<double> after = before;
+        if (is_possible) {
+            load(some, group);
+            quantize(group);
+            after = output_errors(group);
+        }
         for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
             const bool better = after[lane] < before[lane];
             outcome.add({before[lane], better ? after[lane] : before[lane], 1, better ? 1 : 0});
@@ -131,7 +143,10 @@ void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const Fee
                     group.targets.get() + (panel.first_column - first_column) * kFeedbackLanes);
     }
     search_scales(first_column, group);
-    assign_codes(first_column, panels, group);
+    if (format_ != nullptr)
+        assign_codes(first_column, panels, group);
+    else
+        assign_points(first_column, panels, group);
 }
 
 /// Quantises the targets of a block, each weight counted by what its error will have cost in the end.
@@ -148,6 +163,18 @@ void ErrorFeedback::search_scales(std::size_t first_column, Group& group) const 
     own_(std::span(blocks).first(group.n_rows));
 }
 
+/// A panel's targets as they were when its block began, then the feedback of the block's columns since.
+void ErrorFeedback::finish_targets(const FeedbackFactor::Panel& panel, std::size_t first_column, const Group& group,
+                                   float* targets) const {
+    const float *before = group.targets.get(), *columns = group.columns.get();
+    std::fill_n(targets, kPanelValues, 0.0f);
+    std::copy_n(before + (panel.first_column - first_column) * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
+    const std::size_t begin = std::max(first_column, panel.first_row);
+    if (begin < panel.first_column)
+        add_feedback(factor_->coefficients(panel, begin), columns + begin * kFeedbackLanes, panel.first_column - begin,
+                     targets);
+}
+
 void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
                                  Group& group) const {
     std::array<GroupScales, kFeedbackLanes> scales{};
@@ -162,12 +189,8 @@ void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const Feedb
             of_panel.scale[lane] = scales[lane].scale[within / format_->group_weights];
             of_panel.offset[lane] = scales[lane].offset[within / format_->group_weights];
         }
-        alignas(64) float targets[kPanelValues] = {};
-        std::copy_n(group.targets.get() + within * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
-        const std::size_t begin = std::max(first_column, panel.first_row);
-        if (begin < panel.first_column)
-            add_feedback(factor_->coefficients(panel, begin), group.columns.get() + begin * kFeedbackLanes,
-                         panel.first_column - begin, targets);
+        alignas(64) float targets[kPanelValues];
+        finish_targets(panel, first_column, group, targets);
         assign_with_feedback(*format_, of_panel, work_of(*factor_, panel, targets),
                              group.columns.get() + panel.first_column * kFeedbackLanes,
                              group.codes.get() + within * kFeedbackLanes);
@@ -178,6 +201,39 @@ void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const Feedb
         for (std::size_t i = 0; i < block_weights_; ++i) codes[i] = group.codes[i * kFeedbackLanes + lane];
         format_->write_codes(codes.data(), group.bytes.data() + lane * row_bytes_ + at);
     }
+}
+
+void ErrorFeedback::assign_points(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
+                                  Group& group) const {
+    std::array<GridCodes, kFeedbackLanes> codes{};
+    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_), dims = points_->grid->dims;
+    const auto block_of = [&](std::size_t lane) {
+        return reinterpret_cast<std::uint8_t*>(group.bytes.data() + lane * row_bytes_ + at);
+    };
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane) points_->read_scales(block_of(lane), codes[lane]);
+
+    for (const FeedbackFactor::Panel& panel : panels) {
+        const std::size_t within = panel.first_column - first_column, of_group = within / points_->group_weights;
+        alignas(64) float scales[kFeedbackLanes];
+        for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane)
+            scales[lane] = ggml_fp16_to_fp32(codes[lane].scale) * SignedGrid::kUnit *
+                           static_cast<float>(2 * codes[lane].multipliers[of_group] + 1);
+        alignas(64) float targets[kPanelValues];
+        finish_targets(panel, first_column, group, targets);
+        PanelPoints chosen;
+        assign_points_with_feedback({*points_->grid, scales, factor_->weights(panel)},
+                                    work_of(*factor_, panel, targets),
+                                    group.columns.get() + panel.first_column * kFeedbackLanes, chosen);
+        for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
+            for (std::size_t cell = 0; cell < panel.width / dims; ++cell)
+                codes[lane].points[within / dims + cell] = static_cast<std::uint16_t>(chosen.points[cell][lane]);
+            for (std::size_t i = 0; i < panel.width; ++i) {
+                std::uint8_t& signs = codes[lane].signs[(within + i) / 8];
+                signs = static_cast<std::uint8_t>(signs | chosen.signs[i][lane] << (within + i) % 8);
+            }
+        }
+    }
+    for (std::size_t lane = 0; lane < group.n_rows; ++lane) points_->write(codes[lane], block_of(lane));
 }
 
 /// e H eᵀ of each row's errors e: what H + λI says, less λ Σ e².

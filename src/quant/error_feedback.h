@@ -10,6 +10,7 @@
 
 #include "quant/feedback_factor.h"
 #include "quant/own_quantizers.h"
+#include "quant/point_blocks.h"
 
 namespace plasticity {
 
@@ -26,7 +27,7 @@ struct FeedbackOutcome {
 
 /// Rounds rows so that errors of earlier columns are made good by later ones: GPTQ (Frantar et al. 2022) on ggml's
 /// block formats. Block by block the scales are searched on weights that already bear the feedback of all columns
-/// before, then each weight gets its code in turn.
+/// before, then each weight gets its code in turn, or each few weights their point of a grid.
 ///
 /// A row's bytes depend on nothing but the row, not on those beside it or on threads. Thread-safe once built.
 class ErrorFeedback {
@@ -35,11 +36,13 @@ public:
     /// @param factor  as wide as the rows, a multiple of the type's block
     ErrorFeedback(ggml_type type, std::shared_ptr<const FeedbackFactor> factor);
 
-    /// The types with an own quantiser and a code for each weight. Where a code stands for a point of a grid, as in
-    /// IQ3_S, feedback could go from block to block only, which was measured to gain nothing.
-    static bool serves(ggml_type type) { return own_quantizer(type) != nullptr && scalar_format(type) != nullptr; }
+    /// The types with an own quantiser and either a code for each weight or points of a grid with free signs.
+    static bool serves(ggml_type type) {
+        return own_quantizer(type) != nullptr && (scalar_format(type) != nullptr || point_format(type) != nullptr);
+    }
 
     /// Puts better bytes in the place of those rows that feedback brings closer to the original in what they compute.
+    /// Of points of a grid none, where a block of the Gram matrix ends among the weights of one.
     /// @param rows   [n, cols] row-major, finite
     /// @param bytes  n rows, quantised to the type without feedback
     FeedbackOutcome improve(std::span<const float> rows, std::span<std::byte> bytes) const;
@@ -51,7 +54,10 @@ private:
     void quantize(Group& group) const;
     void quantize_block(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     void search_scales(std::size_t first_column, Group& group) const;
+    void finish_targets(const FeedbackFactor::Panel& panel, std::size_t first_column, const Group& group,
+                        float* targets) const;
     void assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
+    void assign_points(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     std::vector<double> output_errors(const Group& group) const;
 
     ggml_type type_;
@@ -59,7 +65,8 @@ private:
     std::size_t block_weights_;
     std::size_t row_bytes_;
     QuantizeBlocks own_;
-    const ScalarFormat* format_;
+    const ScalarFormat* format_;  ///< or
+    const PointFormat* points_;
 };
 
 }  // namespace plasticity

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "quant/scalar_blocks.h"
+#include "quant/signed_grid.h"
 
 namespace plasticity {
 
@@ -38,6 +39,25 @@ void add_feedback(const float* coefficients, const float* errors, std::size_t co
 /// @param codes    [width][kFeedbackLanes]
 void assign_with_feedback(const ScalarFormat& format, const PanelScales& scales, const PanelWork& panel, float* columns,
                           std::uint8_t* codes);
+
+/// A panel's points and signs: of its first width / dims cells and width weights.
+struct PanelPoints {
+    std::int32_t points[kPanelColumns / 4][kFeedbackLanes];
+    std::uint8_t signs[kPanelColumns][kFeedbackLanes];  ///< 1: negative
+};
+
+/// Among what a panel's points are chosen, and by what.
+struct PointChoice {
+    const SignedGrid& grid;
+    const float* scales;   ///< [kFeedbackLanes] of a magnitude in eighths
+    const float* weights;  ///< [width]: what an error counts in each column
+};
+
+/// As assign_with_feedback, where a code stands for a point of a grid: cell after cell the point whose weighted squared
+/// distance from the targets is least, signs as the targets have them.
+/// @param panel  of whole cells
+void assign_points_with_feedback(const PointChoice& choice, const PanelWork& panel, float* columns,
+                                 PanelPoints& chosen);
 
 /// Adds to each lane what a panel's errors cost: Σ_c weights[c] · (target[c] + feedback of the panel's own errors)².
 /// @param weights  [width]

@@ -144,6 +144,25 @@ TEST_P(FeedbackByType, HugeWeightsStayFinite) {
 INSTANTIATE_TEST_SUITE_P(ErrorFeedback, FeedbackByType, testing::ValuesIn(served_types()),
                          [](const auto& instance) { return std::string(ggml_type_name(instance.param)); });
 
+// One channel of the first block of 128 is left out, so that the second begins within a cell of four.
+TEST(ErrorFeedback, LeavesPointsAloneThatSeveralBlocksOfTheGramMatrixWouldShare) {
+    const SquareGram gram = correlated_gram(kCols / 4);
+    std::vector<std::int64_t> kept;
+    for (std::int64_t channel = 0; channel < kCols; ++channel)
+        if (std::ssize(kept) < 256 && channel != 5 && channel != 200) kept.push_back(channel);
+    const std::vector<float> all = gaussian_rows(1);
+    const std::span<const float> rows = std::span(all).first(kept.size());
+    std::vector<std::byte> before(ggml_row_size(GGML_TYPE_IQ3_S, std::ssize(kept)));
+    BlockQuantizer(GGML_TYPE_IQ3_S, std::ssize(kept), {}, "test").quantize(rows, 0, before);
+    std::vector<std::byte> after = before;
+    const ErrorFeedback feedback(GGML_TYPE_IQ3_S, std::make_shared<FeedbackFactor>(gram.blocks(), kept, kDamping));
+    const FeedbackOutcome outcome = feedback.improve(rows, after);
+    EXPECT_EQ(after, before);
+    EXPECT_EQ(outcome.rows_changed, 0);
+    EXPECT_EQ(outcome.error_after, outcome.error_before);
+    EXPECT_GT(outcome.error_before, 0);
+}
+
 TEST(FeedbackFactor, OfSomeChannelsIsThatOfTheSmallerGramMatrix) {
     const SquareGram gram = correlated_gram();
     std::vector<std::int64_t> kept;
