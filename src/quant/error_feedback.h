@@ -27,7 +27,8 @@ struct FeedbackOutcome {
 
 /// Rounds rows so that errors of earlier columns are made good by later ones: GPTQ (Frantar et al. 2022) on ggml's
 /// block formats. Block by block the scales are searched on weights that already bear the feedback of all columns
-/// before, then each weight gets its code in turn, or each few weights their point of a grid.
+/// before, then each weight gets its code in turn, or each few weights their point of a grid (as in QuIP#, Tseng et al.
+/// 2024).
 ///
 /// A row's bytes depend on nothing but the row, not on those beside it or on threads. Thread-safe once built.
 class ErrorFeedback {
