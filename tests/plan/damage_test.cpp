@@ -121,11 +121,11 @@ protected:
 
 TEST_F(DamageWithFeedback, IsLessWhereTheTypeAndTheInputHaveIt) {
     const ModelTensor& down = matrix({TensorRole::kDown, 0});
-    for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_IQ4_XS}) {
+    for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_IQ4_XS, GGML_TYPE_IQ3_S}) {
         EXPECT_LT(with_feedback(down, type), 0.95 * measured(down, type)) << ggml_type_name(type);
         EXPECT_GT(with_feedback(down, type), 0.1 * measured(down, type)) << ggml_type_name(type);
     }
-    EXPECT_EQ(with_feedback(down, GGML_TYPE_IQ3_S), measured(down, GGML_TYPE_IQ3_S)) << "codes are points of a grid";
+    EXPECT_EQ(with_feedback(down, GGML_TYPE_IQ3_XXS), measured(down, GGML_TYPE_IQ3_XXS)) << "signs are not free";
     const ModelTensor& other = matrix({TensorRole::kDown, 1});
     EXPECT_EQ(with_feedback(other, GGML_TYPE_Q4_0), measured(other, GGML_TYPE_Q4_0)) << "the file does not know it";
 }
