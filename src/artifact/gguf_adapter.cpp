@@ -7,6 +7,7 @@
 #include <map>
 
 #include "artifact/lora_rows.h"
+#include "io/dequantize.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
 #include "io/printable.h"
@@ -95,7 +96,7 @@ private:
         } else if (tensor.type == GGML_TYPE_F16 || tensor.type == GGML_TYPE_BF16 || tensor.type == GGML_TYPE_Q8_0) {
             std::vector<std::byte> stored(tensor.bytes);
             file_.read(tensor, 0, stored);
-            ggml_get_type_traits(tensor.type)->to_float(stored.data(), values.data(), std::ssize(values));
+            dequantize(tensor.type, stored, values);
         } else {
             problems_.add(fmt::format("{} is {}; expected F32, F16, BF16 or Q8_0", printable(tensor.name),
                                       ggml_type_name(tensor.type)));

@@ -13,8 +13,7 @@ namespace {
 template <typename Half>
 void widen(void (*convert)(const Half*, float*, std::int64_t), std::span<const std::byte> stored,
            std::span<float> values) {
-    static const bool has_tables = (ggml_cpu_init(), true);
-    (void)has_tables;
+    [[maybe_unused]] static const bool has_tables = (ggml_cpu_init(), true);
     convert(reinterpret_cast<const Half*>(stored.data()), values.data(), std::ssize(values));
 }
 

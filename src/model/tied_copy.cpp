@@ -10,6 +10,7 @@
 
 #include "core/interrupt.h"
 #include "core/units.h"
+#include "io/dequantize.h"
 #include "model/model.h"
 #include "model/token_type.h"
 
@@ -95,7 +96,7 @@ private:
             return;
         }
         ggml_quantize_chunk(type, kept_.data(), rounded_bytes_.data(), 0, 1, coarser_->row_length(), nullptr);
-        ggml_get_type_traits(type)->to_float(rounded_bytes_.data(), rounded_.data(), coarser_->row_length());
+        dequantize(type, rounded_bytes_, rounded_);
     }
 
     const Model* model_;

@@ -6,6 +6,8 @@
 #include <array>
 #include <utility>
 
+#include "io/dequantize.h"
+
 namespace plasticity {
 namespace {
 
@@ -20,15 +22,22 @@ Floats zeros(std::size_t columns) {
     return values;
 }
 
-/// A panel's columns, then what the errors of columns [first_row, `end`) ask of them.
-/// @param columns  [all][lanes]: errors before `end`
-void start_targets(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* columns,
-                   std::size_t end, float* targets) {
+/// Columns whose errors are known: [begin, end) of [all][lanes].
+struct Errors {
+    const float* columns;
+    std::size_t begin;
+    std::size_t end;
+};
+
+/// What is wanted of a panel's columns so far, and what errors ask of them beyond that.
+/// @param wanted  [panel.width][lanes]
+void fill_targets(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* wanted,
+                  const Errors& errors, float* targets) {
     std::fill_n(targets, kPanelValues, 0.0f);
-    std::copy_n(columns + panel.first_column * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
-    if (end > panel.first_row)
-        add_feedback(factor.coefficients(panel, panel.first_row), columns + panel.first_row * kFeedbackLanes,
-                     end - panel.first_row, targets);
+    std::copy_n(wanted, panel.width * kFeedbackLanes, targets);
+    if (const std::size_t begin = std::max(errors.begin, panel.first_row); begin < errors.end)
+        add_feedback(factor.coefficients(panel, begin), errors.columns + begin * kFeedbackLanes, errors.end - begin,
+                     targets);
 }
 
 /// No block of the Gram matrix ends among the weights of a point.
@@ -117,7 +126,7 @@ void ErrorFeedback::load(std::span<const float> rows, Group& group) const {
 void ErrorFeedback::subtract_stored(std::span<const std::byte> bytes, Group& group) const {
     std::vector<float> values(factor_->columns());
     for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
-        ggml_get_type_traits(type_)->to_float(bytes.data() + lane * row_bytes_, values.data(), std::ssize(values));
+        dequantize(type_, bytes.subspan(lane * row_bytes_), values);
         for (std::size_t column = 0; column < values.size(); ++column)
             group.columns[column * kFeedbackLanes + lane] -= values[column];
     }
@@ -137,7 +146,9 @@ void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const Fee
                                    Group& group) const {
     for (const FeedbackFactor::Panel& panel : panels) {
         alignas(64) float targets[kPanelValues];
-        start_targets(*factor_, panel, group.columns.get(), first_column, targets);
+        const float* columns = group.columns.get();
+        fill_targets(*factor_, panel, columns + panel.first_column * kFeedbackLanes, {columns, 0, first_column},
+                     targets);
         clamp_targets(targets);
         std::copy_n(targets, panel.width * kFeedbackLanes,
                     group.targets.get() + (panel.first_column - first_column) * kFeedbackLanes);
@@ -149,38 +160,29 @@ void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const Fee
         assign_points(first_column, panels, group);
 }
 
+/// Where a row's block lies that begins at a column.
+std::byte* ErrorFeedback::block_at(std::size_t first_column, std::size_t lane, Group& group) const {
+    return group.bytes.data() + lane * row_bytes_ + ggml_row_size(type_, static_cast<std::int64_t>(first_column));
+}
+
 /// Quantises the targets of a block, each weight counted by what its error will have cost in the end.
 void ErrorFeedback::search_scales(std::size_t first_column, Group& group) const {
     std::array<Block, kFeedbackLanes> blocks;
-    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_);
     for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
         float* weights = group.block_rows.data() + lane * block_weights_;
         for (std::size_t i = 0; i < block_weights_; ++i) weights[i] = group.targets[i * kFeedbackLanes + lane];
         blocks[lane] = {.weights = weights,
                         .importance = factor_->column_weights().data() + first_column,
-                        .out = group.bytes.data() + lane * row_bytes_ + at};
+                        .out = block_at(first_column, lane, group)};
     }
     own_(std::span(blocks).first(group.n_rows));
-}
-
-/// A panel's targets as they were when its block began, then the feedback of the block's columns since.
-void ErrorFeedback::finish_targets(const FeedbackFactor::Panel& panel, std::size_t first_column, const Group& group,
-                                   float* targets) const {
-    const float *before = group.targets.get(), *columns = group.columns.get();
-    std::fill_n(targets, kPanelValues, 0.0f);
-    std::copy_n(before + (panel.first_column - first_column) * kFeedbackLanes, panel.width * kFeedbackLanes, targets);
-    const std::size_t begin = std::max(first_column, panel.first_row);
-    if (begin < panel.first_column)
-        add_feedback(factor_->coefficients(panel, begin), columns + begin * kFeedbackLanes, panel.first_column - begin,
-                     targets);
 }
 
 void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
                                  Group& group) const {
     std::array<GroupScales, kFeedbackLanes> scales{};
-    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_);
     for (std::size_t lane = 0; lane < group.n_rows; ++lane)
-        format_->read_scales(group.bytes.data() + lane * row_bytes_ + at, scales[lane]);
+        format_->read_scales(block_at(first_column, lane, group), scales[lane]);
 
     for (const FeedbackFactor::Panel& panel : panels) {
         const std::size_t within = panel.first_column - first_column;
@@ -190,7 +192,8 @@ void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const Feedb
             of_panel.offset[lane] = scales[lane].offset[within / format_->group_weights];
         }
         alignas(64) float targets[kPanelValues];
-        finish_targets(panel, first_column, group, targets);
+        fill_targets(*factor_, panel, group.targets.get() + within * kFeedbackLanes,
+                     {group.columns.get(), first_column, panel.first_column}, targets);
         assign_with_feedback(*format_, of_panel, work_of(*factor_, panel, targets),
                              group.columns.get() + panel.first_column * kFeedbackLanes,
                              group.codes.get() + within * kFeedbackLanes);
@@ -199,16 +202,16 @@ void ErrorFeedback::assign_codes(std::size_t first_column, std::span<const Feedb
     std::array<std::uint8_t, kMostBlockWeights> codes;
     for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
         for (std::size_t i = 0; i < block_weights_; ++i) codes[i] = group.codes[i * kFeedbackLanes + lane];
-        format_->write_codes(codes.data(), group.bytes.data() + lane * row_bytes_ + at);
+        format_->write_codes(codes.data(), block_at(first_column, lane, group));
     }
 }
 
 void ErrorFeedback::assign_points(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
                                   Group& group) const {
     std::array<GridCodes, kFeedbackLanes> codes{};
-    const std::size_t at = first_column / block_weights_ * ggml_type_size(type_), dims = points_->grid->dims;
+    const std::size_t dims = points_->grid->dims;
     const auto block_of = [&](std::size_t lane) {
-        return reinterpret_cast<std::uint8_t*>(group.bytes.data() + lane * row_bytes_ + at);
+        return reinterpret_cast<std::uint8_t*>(block_at(first_column, lane, group));
     };
     for (std::size_t lane = 0; lane < group.n_rows; ++lane) points_->read_scales(block_of(lane), codes[lane]);
 
@@ -219,7 +222,8 @@ void ErrorFeedback::assign_points(std::size_t first_column, std::span<const Feed
             scales[lane] = ggml_fp16_to_fp32(codes[lane].scale) * SignedGrid::kUnit *
                            static_cast<float>(2 * codes[lane].multipliers[of_group] + 1);
         alignas(64) float targets[kPanelValues];
-        finish_targets(panel, first_column, group, targets);
+        fill_targets(*factor_, panel, group.targets.get() + within * kFeedbackLanes,
+                     {group.columns.get(), first_column, panel.first_column}, targets);
         PanelPoints chosen;
         assign_points_with_feedback({*points_->grid, scales, factor_->weights(panel)},
                                     work_of(*factor_, panel, targets),
@@ -243,7 +247,7 @@ std::vector<double> ErrorFeedback::output_errors(const Group& group) const {
         alignas(64) float targets[kPanelValues];
         alignas(64) float damage[kFeedbackLanes] = {};
         const float* own = group.columns.get() + panel.first_column * kFeedbackLanes;
-        start_targets(*factor_, panel, group.columns.get(), panel.first_column, targets);
+        fill_targets(*factor_, panel, own, {group.columns.get(), 0, panel.first_column}, targets);
         add_damage(factor_->weights(panel), work_of(*factor_, panel, targets), own, damage);
         for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
             double squares = 0;

@@ -55,8 +55,7 @@ private:
     void quantize(Group& group) const;
     void quantize_block(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     void search_scales(std::size_t first_column, Group& group) const;
-    void finish_targets(const FeedbackFactor::Panel& panel, std::size_t first_column, const Group& group,
-                        float* targets) const;
+    std::byte* block_at(std::size_t first_column, std::size_t lane, Group& group) const;
     void assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     void assign_points(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     std::vector<double> output_errors(const Group& group) const;

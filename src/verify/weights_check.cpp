@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "artifact/output_layout.h"
+#include "io/dequantize.h"
 
 namespace plasticity {
 namespace {
@@ -32,10 +32,7 @@ std::vector<float> stored_row(const GgufReader& file, const GgufTensor& tensor, 
     std::vector<std::byte> bytes(ggml_row_size(tensor.type, tensor.row_length()));
     file.read(tensor, static_cast<std::uint64_t>(row) * bytes.size(), bytes);
     std::vector<float> values(static_cast<std::size_t>(tensor.row_length()));
-    if (tensor.type == GGML_TYPE_F32)
-        std::memcpy(values.data(), bytes.data(), bytes.size());
-    else
-        ggml_get_type_traits(tensor.type)->to_float(bytes.data(), values.data(), tensor.row_length());
+    dequantize(tensor.type, bytes, values);
     return values;
 }
 
