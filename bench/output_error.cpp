@@ -92,7 +92,7 @@ InputKnowledge know_input(const Request& request, const ModelTensor& tensor) {
     const GramInput* input = request.calibration.find(tensor.name);
     return {.input = input,
             .factor = std::make_shared<const FeedbackFactor>(request.calibration.blocks(*input, input->block),
-                                                             std::span<const std::int64_t>{}, kFeedbackDamping),
+                                                             std::span<const std::int64_t>{}),
             .other = squares_of(request.other, *request.other.find(tensor.name))};
 }
 

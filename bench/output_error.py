@@ -14,8 +14,8 @@ from workbench import ROOT, Workbench, parser_for, remove, say
 
 def of_layers(bench, base, stats, gram):
     other = bench.work / "heldout.gram.gguf"
-    bench.plasticity("score", base, "--data", bench.heldout, "--tokens", bench.options.tokens, "-o",
-                     bench.work / "heldout.json", "--gram", other, "--curvature-every", 1, "--force")
+    bench.plasticity("score", base, "--data", bench.heldout, "--tokens", 512, "--gram", other, "--gram-tokens",
+                     bench.options.gram_tokens, "-o", bench.work / "heldout.json", "--force")
     run = bench.run([bench.options.output_error, base, stats, gram, other, bench.options.rows])
     remove(other)
     return json.loads(run.stdout)

@@ -200,7 +200,6 @@ def write_gram(path, shape):
     """Σ x xᵀ where channels i and j correlate by 0.9^|i − j|: a row of the triangle is the end of one vector."""
     writer = GGUFWriter(path, "")
     writer.add_type("gram")
-    writer.add_string("gram.weighting", "none")
     writer.add_uint64("gram.tokens", 4096)
     writer.add_array("gram.datasets", ["seeded"])
     writer.add_string("gram.model_sha256", "")

@@ -41,6 +41,7 @@ def parser_for(description, tokens=4096, chunks=4):
     parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS)[:2], metavar="NAME")
     parser.add_argument("--model-dir", type=Path, help="holds NAME.gguf; default: fetched into the cache")
     parser.add_argument("--tokens", type=int, default=tokens, help="calibration tokens")
+    parser.add_argument("--gram-tokens", type=int, default=16384, help="tokens that Gram matrices are of")
     parser.add_argument("--chunks", type=int, default=chunks, help="chunks of 512 tokens to measure on")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--work", type=Path, help="folder for temporary files (several GB); default: the system's")
@@ -165,17 +166,17 @@ class Workbench:
 
     def gram(self, base):
         """Where Gram matrices of a base go: gigabytes, kept as long as its scores are."""
-        return self._kept / f"{base.stem}-{self.options.tokens}.gram.gguf"
+        return self._kept / f"{base.stem}-{self.options.tokens}-{self.options.gram_tokens}.gram.gguf"
 
     def score(self, base, gram=None):
         """gate_gradients.json and stats.gguf of a base on the calibration text, and the seconds they took.
 
-        With a path for Gram matrices every example counts for them, and for curvature too.
+        With a path for Gram matrices every example counts for curvature, and more tokens for these matrices.
         """
         stem = f"{base.stem}-{self.options.tokens}{'-gram' if gram else ''}"
         gradients, stats, timing = (self._kept / f"{stem}{end}" for end in (".json", ".stats.gguf", ".seconds"))
         if not timing.exists() or (gram and not gram.exists()):
-            more = ["--gram", gram, "--curvature-every", 1] if gram else []
+            more = ["--gram", gram, "--gram-tokens", self.options.gram_tokens, "--curvature-every", 1] if gram else []
             run = self.plasticity("score", base, "--data", self.calibration, "--tokens", self.options.tokens,
                                   "-o", gradients, "--stats", stats, *more, "--force")
             timing.write_text(f"{run.seconds:.2f}")

@@ -30,17 +30,21 @@ struct FineTuneOptions {
     bool shuffle = false;
 };
 
+/// Tokens that Gram matrices are of, where nothing else is asked for.
+inline constexpr std::int64_t kDefaultGramTokens = 16384;
+
 struct ScoreOptions {
     std::filesystem::path model;
     std::vector<std::filesystem::path> data;  ///< text, source trees, JSONL; folders are read recursively
     std::optional<std::filesystem::path>
-        statistics;                             ///< where to save Σx² per input channel (imatrix form) and curvature
-    std::optional<std::filesystem::path> gram;  ///< where to save Gram matrices; only with curvature, without resuming
-    std::string slice;                          ///< "i/n": the i-th of n parts of the examples; empty: all
-    std::optional<FineTuneOptions> fine_tune;   ///< nothing: no training
-    std::optional<std::filesystem::path> adapter;       ///< PEFT folder to start from, or to score with
+        statistics;                                ///< where to save Σx² per input channel (imatrix form) and curvature
+    std::optional<std::filesystem::path> gram;     ///< where to save Gram matrices
+    std::string slice;                             ///< "i/n": the i-th of n parts of the examples; empty: all
+    std::optional<FineTuneOptions> fine_tune;      ///< nothing: no training
+    std::optional<std::filesystem::path> adapter;  ///< PEFT folder to start from, or to score with
     std::optional<std::filesystem::path> save_adapter;  ///< PEFT folder to write
     std::int64_t max_tokens = 0;                        ///< stop after so many tokens; 0: all
+    std::int64_t gram_tokens = kDefaultGramTokens;      ///< of the data, that Gram matrices are of; 0: all
     std::int32_t chunk = 512;                           ///< tokens an example of plain text holds
     std::string precision = "auto";                     ///< f32 | f16 | bf16 | auto
     std::int32_t curvature_every = 4;                   ///< draw labels for one example of so many; 0: no curvature

@@ -39,6 +39,7 @@ def score(
     stats: Path | None = None,
     curvature_every: int | None = None,
     gram: Path | None = None,
+    gram_tokens: int | None = None,
     slice: str | None = None,  # noqa: A002  (the command line's name)
     tokens: int | None = None,
     chunk: int | None = None,

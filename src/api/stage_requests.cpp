@@ -92,6 +92,7 @@ ScoreRequest read_score_request(std::string_view json) {
     reader.read("stats", options.statistics);
     reader.read("curvature-every", options.curvature_every, 0);
     reader.read("gram", options.gram);
+    reader.read("gram-tokens", options.gram_tokens, 0);
     reader.read("slice", options.slice);
     reader.read("tokens", options.max_tokens, 0);
     reader.read("chunk", options.chunk, 1);

@@ -31,7 +31,6 @@ std::optional<std::int64_t> block_of(std::int64_t packed) {
 GgufLayout layout_of(const GramHeader& header) {
     GgufLayout layout;
     layout.metadata.set("general.type", std::string(kType));
-    layout.metadata.set("gram.weighting", header.weighting);
     layout.metadata.set("gram.tokens", static_cast<std::uint64_t>(header.n_tokens));
     layout.metadata.set("gram.datasets", GgufArray(header.datasets));
     layout.metadata.set("gram.model_sha256", header.model_sha256);
@@ -43,7 +42,7 @@ GgufLayout layout_of(const GramHeader& header) {
     return layout;
 }
 
-/// @throws Error (kMalformed) where a triangle holds what no sum of w · x xᵀ can
+/// @throws Error (kMalformed) where a triangle holds what no sum of x xᵀ can
 /// @param first  channel of its first row
 void require_sound(const std::string& where, const GramInput& input, std::int64_t first,
                    std::span<const float> triangle) {
@@ -85,9 +84,6 @@ GramHeader read_header(const GgufReader& file) {
     problems.throw_if_any();
 
     GramHeader header;
-    header.weighting = file.metadata().text_or("gram.weighting", "");
-    if (header.weighting != "gradient" && header.weighting != "none")
-        problems.add(fmt::format("gram.weighting is \"{}\"; expected \"gradient\" or \"none\"", header.weighting));
     header.n_tokens = file.metadata().integer_or("gram.tokens", 0);
     if (header.n_tokens < 1 || header.n_tokens > kMostTokens)
         problems.add(fmt::format("gram.tokens is {}; expected a count of at least 1", header.n_tokens));
@@ -167,9 +163,10 @@ GramBlock GramFile::read(const GramInput& input, std::int64_t first, std::int64_
 }
 
 GramBlocks GramFile::blocks(const GramInput& input, std::int64_t side) const {
-    return {.width = input.width, .block = side, .read = [this, &input, side](std::int64_t first) {
-                return read(input, first, side);
-            }};
+    return {.width = input.width,
+            .block = side,
+            .n_tokens = header_.n_tokens,
+            .read = [this, &input, side](std::int64_t first) { return read(input, first, side); }};
 }
 
 GramWriter::GramWriter(const std::filesystem::path& target, const GramHeader& header, Overwrite overwrite)

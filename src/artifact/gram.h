@@ -22,7 +22,7 @@ constexpr std::int64_t triangle_length(std::int64_t side) {
     return side * (side + 1) / 2;
 }
 
-/// A square on the diagonal of a Gram matrix, Σ over tokens of w_t · x_t x_tᵀ, where x_t is what a matrix reads.
+/// A square on the diagonal of a Gram matrix, Σ over tokens of x_t x_tᵀ, where x_t is what a matrix reads.
 struct GramBlock {
     std::int64_t side = 0;        ///< channels
     std::vector<float> triangle;  ///< [triangle_length(side)], the lower one, row by row
@@ -37,6 +37,7 @@ struct GramBlock {
 struct GramBlocks {
     std::int64_t width = 0;                             ///< of the input, the matrix' columns
     std::int64_t block = 0;                             ///< divides width; equal to it where the whole square is known
+    std::int64_t n_tokens = 0;                          ///< summed over, > 0
     std::function<GramBlock(std::int64_t first)> read;  ///< the block whose first channel is `first`, a multiple
 };
 
@@ -71,7 +72,6 @@ std::string gram_owner(std::string_view matrix_name);
 struct GramHeader {
     std::vector<GramInput> inputs;  ///< in the order in which they are written
     std::int64_t n_tokens = 0;      ///< summed over
-    std::string weighting;          ///< how w_t was chosen: "gradient" or "none"
     std::vector<std::string> datasets;
     std::string model_sha256;  ///< of the weights that the inputs were seen with; empty: not stated
 };

@@ -9,6 +9,7 @@
 #include "artifact/gate_gradients.h"
 #include "cli/command.h"
 #include "cli/fine_tune_options.h"
+#include "cli/scoring.h"
 #include "core/mpi_ranks.h"
 #include "core/units.h"
 #include "io/partial_file.h"
@@ -80,9 +81,13 @@ void add_score_command(CLI::App& program, CommandResult&) {
                     "itself; 0: none. Policy optimal needs it")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
-    app->add_option("--gram", command->options.gram,
-                    "Also write Gram matrices (GGUF) of what every matrix reads, from the examples of "
-                    "--curvature-every; for compress --gram. Large; without checkpoints");
+    CLI::Option* gram =
+        app->add_option("--gram", command->options.gram,
+                        "Also write Gram matrices (GGUF) of what every matrix reads; for compress --gram. Large");
+    app->add_option("--gram-tokens", command->options.gram_tokens, kGramTokensHelp)
+        ->needs(gram)
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app->add_option("--plot", command->plot, "Also draw the scores as a heat map of layers and heads (SVG)");
     app->add_option("--slice", command->options.slice,
                     "i/n: score the i-th of n consecutive parts of the examples; plasticity merge adds all up");

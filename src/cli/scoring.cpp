@@ -23,24 +23,21 @@ void score_to_files(const ScoringStage& stage, Progress& progress) {
                          .data = stage.calibration,
                          .statistics = stage.files.statistics,
                          .max_tokens = arguments.tokens,
+                         .gram_tokens = arguments.gram_tokens,
                          .chunk = arguments.chunk,
                          .precision = arguments.precision,
                          .seed = stage.common.seed,
                          .threads = stage.common.threads,
                          .backend = stage.backend,
                          .spill_folder = folder_of(stage.files.scores),
-                         .overwrite = true};
+                         .overwrite = true,
+                         .checkpoint = checkpoint,
+                         .resume = !stage.common.force};
     if (trains(stage)) {
         options.fine_tune = stage.fine_tune->resolve();
         options.save_adapter = stage.files.adapter;
     }
-    if (arguments.with_gram) {
-        options.gram = stage.files.gram;
-        options.curvature_every = 1;  // Gram matrices of thousands of channels need every token there is
-    } else {
-        options.checkpoint = checkpoint;
-        options.resume = !stage.common.force;
-    }
+    if (arguments.with_gram) options.gram = stage.files.gram;
     const GateGradients gradients = score(options, progress);
     save_gate_gradients(gradients, stage.files.scores, Overwrite::kReplace);
     fs::remove(checkpoint);
@@ -56,10 +53,14 @@ void add_scoring_options(CLI::App& command, ScoringArguments& arguments) {
         ->check(CLI::NonNegativeNumber);
     command.add_option("--chunk", arguments.chunk, "Tokens an example of plain text holds")->capture_default_str();
     command.add_option("--precision", arguments.precision, "Of weights while scoring")->capture_default_str();
-    command.add_flag(
+    CLI::Option* gram = command.add_flag(
         "--gram", arguments.with_gram,
         "Keep Gram matrices too, for error feedback and compensation: better at the same bytes, for gigabytes "
-        "beside the output and scoring that starts anew when it was interrupted");
+        "beside the output");
+    command.add_option("--gram-tokens", arguments.gram_tokens, kGramTokensHelp)
+        ->needs(gram)
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
 }
 
 std::vector<fs::path> ScoringArguments::texts() const {
@@ -79,7 +80,7 @@ void run_scoring(const ScoringStage& stage, StageChain& chain, Progress& progres
     const std::vector<std::string> inputs{
         identity_of_files({stage.model}), identity_of_files(stage.calibration),
         fmt::format("{} {} {} {}{}", arguments.tokens, arguments.chunk, arguments.precision, stage.common.seed,
-                    arguments.with_gram ? " gram" : ""),
+                    arguments.with_gram ? fmt::format(" gram {}", arguments.gram_tokens) : ""),
         trains(stage) ? stage.fine_tune->text() : ""};
     std::vector<fs::path> outputs{stage.files.scores, stage.files.statistics};
     if (arguments.with_gram) outputs.push_back(stage.files.gram);

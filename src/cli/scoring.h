@@ -10,6 +10,7 @@
 #include "cli/fine_tune_options.h"
 #include "cli/stage_chain.h"
 #include "plasticity/backend_choice.h"
+#include "plasticity/score.h"
 
 namespace plasticity {
 
@@ -21,11 +22,15 @@ struct ScoringArguments {
     std::int32_t chunk = 512;
     std::string precision = "auto";
     bool with_gram = false;
+    std::int64_t gram_tokens = kDefaultGramTokens;
 
     std::vector<std::filesystem::path> texts() const;  ///< data and eval_data
 };
 
-/// --data, --eval-data, --tokens, --chunk, --precision and --gram.
+inline constexpr auto kGramTokensHelp =
+    "With --gram: that they are summed over, by forward passes after scoring; 0: all of the data";
+
+/// --data, --eval-data, --tokens, --chunk, --precision, --gram and --gram-tokens.
 void add_scoring_options(CLI::App& command, ScoringArguments& arguments);
 
 /// What scoring leaves in the command's folder.

@@ -38,8 +38,7 @@ GramWork work_on(const GramNeed& need, const GramFile& gram) {
     }
     throw_if_interrupted();
     if (need.feedback.is_possible())
-        work.factor = std::make_shared<FeedbackFactor>(gram.blocks(*need.input, *need.feedback.block), need.kept,
-                                                       kFeedbackDamping);
+        work.factor = std::make_shared<FeedbackFactor>(gram.blocks(*need.input, *need.feedback.block), need.kept);
     return work;
 }
 

@@ -43,7 +43,7 @@ void fill_sequence(const SequenceInputs& inputs, std::int64_t n_tokens, std::int
     fill<float>(inputs.mask, mask);
 }
 
-void observe(const ActivationObserver& observer, std::span<const TensorId> matrices, const ggml_tensor* rows) {
+void show(const ActivationObserver& observer, std::span<const TensorId> matrices, const ggml_tensor* rows) {
     observer(matrices, values_of(rows), rows->ne[0]);
 }
 
@@ -173,7 +173,7 @@ ExampleGradients Backpropagation::run(const Example& example, const ActivationOb
 
 double Backpropagation::loss(const Example& example, const Gates& gates) {
     const Visit visit{.example = &example};
-    std::vector<Passage> passages = begin(std::span(&visit, 1));
+    std::vector<Passage> passages = begin_forward(std::span(&visit, 1));
     forward(passages, &gates, {});
     weights_.hold_output(MatrixOrders::kForward);
     compute_loss(passages.front(), false, {});
@@ -183,7 +183,7 @@ double Backpropagation::loss(const Example& example, const Gates& gates) {
 std::vector<double> Backpropagation::losses(std::span<const Example* const> examples) {
     std::vector<Visit> visits;
     for (const Example* example : examples) visits.push_back({.example = example});
-    std::vector<Passage> passages = begin(visits);
+    std::vector<Passage> passages = begin_forward(visits);
     forward(passages, nullptr, {});
     weights_.hold_output(MatrixOrders::kForward);
     std::vector<double> losses;
@@ -192,6 +192,19 @@ std::vector<double> Backpropagation::losses(std::span<const Example* const> exam
         losses.push_back(passage.result.loss);
     }
     return losses;
+}
+
+void Backpropagation::observe(std::span<const Example> examples, const ActivationObserver& observer,
+                              const std::function<void(double)>& progressed) {
+    std::vector<Visit> visits;
+    for (const Example& example : examples) visits.push_back({.example = &example, .is_observed = true});
+    std::vector<Passage> passages = begin_forward(visits);
+    const double of_sweep = sweep_cost() / architecture().n_layer();
+    forward(passages, nullptr, {.activations = observer, .curvature = {}, .progressed = [&](double share) {
+                                    progressed(share * of_sweep);
+                                }});
+    weights_.hold_output(MatrixOrders::kForward);
+    for (const Passage& passage : passages) show_output_rows(passage, observer);
 }
 
 void Backpropagation::require_usable(const Example& example) const {
@@ -223,6 +236,13 @@ std::vector<Backpropagation::Passage> Backpropagation::begin(std::span<const Vis
     return passages;
 }
 
+/// Of visits that nothing comes back from.
+std::vector<Backpropagation::Passage> Backpropagation::begin_forward(std::span<const Visit> visits) {
+    std::vector<Passage> passages = begin(visits);
+    for (Passage& passage : passages) passage.returns = false;
+    return passages;
+}
+
 /// Up to what enters the last norm.
 void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers) {
     weights_.hold_embedding();
@@ -237,8 +257,8 @@ void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates
     }
 }
 
-std::size_t Backpropagation::last_slot(const Passage& passage) const {
-    return passage.first_slot + static_cast<std::size_t>(architecture().n_layer());
+std::size_t Backpropagation::slot_before(const Passage& passage, int layer) const {
+    return passage.first_slot + (passage.returns ? static_cast<std::size_t>(layer) : 0);
 }
 
 std::int64_t Backpropagation::window_of(const LayerWeights& layer, std::int64_t n_tokens) const {
@@ -287,20 +307,20 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
     ggml_tensor* output = graph.keep(forward.feed_forward.output);
     graph.prepare();
     fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
-    fill<float>(x, stash_.get(passage.first_slot + index));
+    fill<float>(x, stash_.get(slot_before(passage, layer)));
     lora.fill(backend_.threads());
     if (factors != nullptr) fill<float>(factors, (*gates)[index]);
     graph.run();
-    stash_.put(passage.first_slot + index + 1, values_of(output));
+    stash_.put(slot_before(passage, layer + 1), values_of(output));
     if (!observer) return;
 
     using R = TensorRole;
     if (attends) {
-        observe(observer, {{{R::kQuery, layer}, {R::kKey, layer}, {R::kValue, layer}}}, forward.projections.normed);
-        observe(observer, {{{R::kAttentionOutput, layer}}}, forward.heads);
+        show(observer, {{{R::kQuery, layer}, {R::kKey, layer}, {R::kValue, layer}}}, forward.projections.normed);
+        show(observer, {{{R::kAttentionOutput, layer}}}, forward.heads);
     }
-    observe(observer, {{{R::kGate, layer}, {R::kUp, layer}}}, forward.feed_forward.normed);
-    observe(observer, {{{R::kDown, layer}}}, forward.feed_forward.activated);
+    show(observer, {{{R::kGate, layer}, {R::kUp, layer}}}, forward.feed_forward.normed);
+    show(observer, {{{R::kDown, layer}}}, forward.feed_forward.activated);
 }
 
 void Backpropagation::backward(Passage& passage, int layer, const SweepObservers& observers,
@@ -339,7 +359,7 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
     graph_.keep(gradients.input);
     graph_.prepare();
     fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
-    fill<float>(x, stash_.get(passage.first_slot + static_cast<std::size_t>(layer)));
+    fill<float>(x, stash_.get(slot_before(passage, layer)));
     fill<float>(above, gradient);
     lora.fill(backend_.threads());
     graph_.run();

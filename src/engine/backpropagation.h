@@ -100,6 +100,10 @@ public:
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
     /// The losses alone, without dropout: forward only.
     std::vector<double> losses(std::span<const Example* const> examples);
+    /// What every matrix reads in these examples, all of one block before the next, shown in their order, without
+    /// dropout: forward only, and no logits. @param progressed  takes the share that is done, block after block
+    void observe(std::span<const Example> examples, const ActivationObserver& observer,
+                 const std::function<void(double share)>& progressed);
 
     const Architecture& architecture() const { return weights_.architecture(); }
     const std::string& backend_label() const { return backend_.label(); }
@@ -112,10 +116,12 @@ private:
         std::size_t slot = 0;
         double scale = 1;
     };
-    /// A visit under way. What enters block l waits in slot first_slot + l, what enters the last norm behind them.
+    /// A visit under way. What enters block l waits in slot first_slot + l, what enters the last norm behind them; of
+    /// one that only goes forward, all in its first.
     struct Passage {
         Visit visit;
         bool is_kept = false;  ///< its forward passes, by being the only one under way
+        bool returns = true;   ///< for gradients
         std::size_t first_slot = 0;
         Signal targets, drawn;
         ExampleGradients result;
@@ -144,8 +150,10 @@ private:
 
     void require_usable(const Example& example) const;
     std::vector<Passage> begin(std::span<const Visit> visits);
+    std::vector<Passage> begin_forward(std::span<const Visit> visits);
     void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers);
-    std::size_t last_slot(const Passage& passage) const;
+    std::size_t slot_before(const Passage& passage, int layer) const;
+    std::size_t last_slot(const Passage& passage) const { return slot_before(passage, architecture().n_layer()); }
     std::int64_t window_of(const LayerWeights& layer, std::int64_t n_tokens) const;
     void embed(const Passage& passage);
     void forward_layer(const Passage& passage, int layer, const Gates* gates, const ActivationObserver& observer);
@@ -153,6 +161,7 @@ private:
     /// Of an example, with what the output takes.
     double sweep_cost() const { return architecture().n_layer() * (1 + backward_cost()) + 1; }
     void compute_loss(Passage& passage, bool want_gradient, const ActivationObserver& observer);
+    void show_output_rows(const Passage& passage, const ActivationObserver& observer);
     Prediction predict(std::span<const float> last, std::int64_t first, std::int64_t n, bool keep_hidden);
     double subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
                             ggml_tensor* probabilities) const;
@@ -171,8 +180,8 @@ private:
 
     void draw_gradient(Passage& passage, const CurvatureObserver& observer);
     void draw_labels(Example& drawn, std::int64_t first, std::uint64_t seed, std::span<float> probabilities) const;
-    std::vector<double> add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
-                                             std::vector<double>& rows, std::vector<double>& columns) const;
+    void add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
+                              std::vector<double>& rows, std::vector<double>& columns) const;
     void show_layer_curvature(const LayerRun& run, const CurvatureObserver& observer);
     void show_weight_curvature(const LayerRun& run, TensorRole role, std::span<const float> inputs,
                                const ggml_tensor* gradient, const CurvatureObserver& observer);

@@ -34,13 +34,6 @@ struct Sums {
     std::vector<double> columns;
 };
 
-/// Σ over rows of squares, by token. @param gradient  {rows, tokens}
-void add_energies(const ggml_tensor* gradient, std::span<double> energies) {
-    const std::vector<float> values = values_of(gradient);
-    const std::size_t width = values.size() / energies.size();
-    for (std::size_t at = 0; at < values.size(); ++at) energies[at / width] += double{values[at]} * double{values[at]};
-}
-
 }  // namespace
 
 std::int32_t draw_label(std::span<const float> probabilities, double uniform) {
@@ -70,13 +63,7 @@ void Backpropagation::draw_gradient(Passage& passage, const CurvatureObserver& o
         const Prediction prediction = predict(last, first, n, true);
         std::vector<float> probabilities = values_of(prediction.probabilities);
         draw_labels(drawn, first, *passage.visit.curvature_seed, probabilities);
-        const std::vector<float> hidden = values_of(prediction.hidden);
-        const std::vector<double> energies = add_output_curvature(hidden, probabilities, output.rows, output.columns);
-        if (observer.inputs)
-            observer.inputs({.matrices = std::array{weights_.output_id()},
-                             .rows = hidden,
-                             .channels = architecture().n_embd,
-                             .energies = energies});
+        add_output_curvature(values_of(prediction.hidden), probabilities, output.rows, output.columns);
         subtract_targets(drawn, first, n, prediction.probabilities);
         backward_output(last, first, n, prediction.probabilities, gradient);
     }
@@ -104,18 +91,13 @@ void Backpropagation::draw_labels(Example& drawn, std::int64_t first, std::uint6
 
 /// The output matrix needs no draws: the expected square of softmax − one-hot is p(1 − p), and different positions'
 /// labels are independent.
-/// @returns [position] Σ over the vocabulary of that: the expected ‖∂L/∂logits‖²
-std::vector<double> Backpropagation::add_output_curvature(std::span<const float> hidden,
-                                                          std::span<const float> probabilities,
-                                                          std::vector<double>& rows,
-                                                          std::vector<double>& columns) const {
+void Backpropagation::add_output_curvature(std::span<const float> hidden, std::span<const float> probabilities,
+                                           std::vector<double>& rows, std::vector<double>& columns) const {
     const std::size_t n_vocab = rows.size(), width = columns.size(), n = hidden.size() / width;
     const double slope = 1.0 / double{architecture().multipliers.logit_divisor};
-    std::vector<double> bends(n, 0.0);
     for (std::size_t position = 0; position < n; ++position) {
         const auto inputs = hidden.subspan(position * width, width);
-        double energy = 0;
-        double& bend = bends[position];
+        double energy = 0, bend = 0;
         for (const float x : inputs) energy += double{x} * double{x};
         for (std::size_t id = 0; id < n_vocab; ++id) {
             const double p = double{probabilities[position * n_vocab + id]}, square = slope * slope * p * (1 - p);
@@ -124,7 +106,6 @@ std::vector<double> Backpropagation::add_output_curvature(std::span<const float>
         }
         for (std::size_t col = 0; col < width; ++col) columns[col] += bend * double{inputs[col]} * double{inputs[col]};
     }
-    return bends;
 }
 
 /// ∂L/∂W = Σ over tokens of (∂L/∂output) · inputᵀ, some rows at a time.
@@ -162,16 +143,7 @@ void Backpropagation::show_readers(const LayerRun& run, const ggml_tensor* input
                                    std::initializer_list<std::pair<TensorRole, const ggml_tensor*>> readers,
                                    const CurvatureObserver& observer) {
     const std::vector<float> rows = values_of(inputs);
-    std::vector<TensorId> matrices;
-    std::vector<double> energies(static_cast<std::size_t>(run.n_tokens), 0.0);
-    for (const auto& [role, gradient] : readers) {
-        show_weight_curvature(run, role, rows, gradient, observer);
-        matrices.push_back({role, run.layer});
-        if (observer.inputs) add_energies(gradient, energies);
-    }
-    if (!observer.inputs) return;
-    for (double& energy : energies) energy *= run.scale * run.scale;
-    observer.inputs({.matrices = matrices, .rows = rows, .channels = inputs->ne[0], .energies = energies});
+    for (const auto& [role, gradient] : readers) show_weight_curvature(run, role, rows, gradient, observer);
 }
 
 void Backpropagation::show_layer_curvature(const LayerRun& run, const CurvatureObserver& observer) {

@@ -29,21 +29,10 @@ struct GateSlopes {
     std::span<const double> slopes;  ///< [query head] or [channel]
 };
 
-/// What matrices read, and how much each token's outputs matter. Σ over tokens of energy · x xᵀ then stands for the
-/// second derivative of the KL divergence along a row of the matrices, where all rows are taken to matter alike.
-/// Source: Kim et al. 2025, "GuidedQuant: Large Language Model Quantization via Exploiting End Loss Guidance".
-struct WeighedInputs {
-    std::span<const TensorId> matrices;
-    std::span<const float> rows;  ///< [tokens][channels]
-    std::int64_t channels = 0;
-    std::span<const double> energies;  ///< [tokens] ‖∂L/∂output‖² over what the matrices write
-};
-
 /// Sees one sequence's curvature, part by part; the spans are valid during the calls.
 struct CurvatureObserver {
     std::function<void(const MatrixCurvature&)> matrix;
     std::function<void(const GateSlopes&)> gates;
-    std::function<void(const WeighedInputs&)> inputs;  ///< may be empty; the output matrix' come in several parts
 };
 
 /// The first id at which the cumulated probabilities exceed `uniform` times their sum.

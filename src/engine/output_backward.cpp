@@ -38,6 +38,19 @@ void Backpropagation::compute_loss(Passage& passage, bool want_gradient, const A
     if (want_gradient) stash_.put(passage.targets.slot, std::move(gradient));
 }
 
+void Backpropagation::show_output_rows(const Passage& passage, const ActivationObserver& observer) {
+    const std::vector<float> last = stash_.get(last_slot(passage));
+    const std::int64_t n_predictions = passage.n_tokens() - 1;
+    graph_.begin(kMaxOutputNodes);
+    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_predictions);
+    ggml_tensor* hidden = graph_.keep(build_rms_norm(scope, x, weights_.output_norm()));
+    graph_.prepare();
+    fill<float>(x, rows_of(std::span(last), 0, n_predictions));
+    graph_.run();
+    observer(std::array{weights_.output_id()}, values_of(hidden), architecture().n_embd);
+}
+
 /// softmax of the logits of positions [first, first + n), held by graph_. @param last  what enters the last norm
 Backpropagation::Prediction Backpropagation::predict(std::span<const float> last, std::int64_t first, std::int64_t n,
                                                      bool keep_hidden) {

@@ -20,6 +20,7 @@ constexpr std::array kScoreParameters{
     Parameter{"outputPath", Kind::kOutput, "gate_gradients.json to write", true},
     Parameter{"statsPath", Kind::kOutput, "statistics to write (GGUF)"},
     Parameter{"gramPath", Kind::kOutput, "Gram matrices to write (GGUF)"},
+    Parameter{"gramTokens", Kind::kInteger, "with gramPath: tokens that they are summed over; 0: all of the data"},
     Parameter{"tokens", Kind::kInteger, "stop after so many; 0: all of the data"},
     Parameter{"chunk", Kind::kInteger, "tokens an example of plain text holds"},
     Parameter{"slice", Kind::kText, "i/n: the i-th of n consecutive parts of the examples"},
@@ -40,6 +41,7 @@ std::vector<MethodStep> score_steps(const json& p) {
                                         {"--output", "outputPath"},
                                         {"--stats", "statsPath"},
                                         {"--gram", "gramPath"},
+                                        {"--gram-tokens", "gramTokens"},
                                         {"--tokens", "tokens"},
                                         {"--chunk", "chunk"},
                                         {"--slice", "slice"},
@@ -54,7 +56,7 @@ std::vector<MethodStep> score_steps(const json& p) {
                               .take(),
              .outputs = outputs_of(p, {"outputPath", "statsPath", "gramPath", "saveAdapterPath"}),
              .may_replace = is_on(p, "force"),
-             .can_resume = !p.contains("gramPath")}};
+             .can_resume = true}};
 }
 
 json score_promise(const json& p) {

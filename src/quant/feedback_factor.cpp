@@ -23,10 +23,14 @@ float entry(const GramBlock& block, std::int64_t a, std::int64_t b) {
     return a == kNoChannel || b == kNoChannel ? 0.0f : block.at(a, b);
 }
 
+std::int64_t count_of(const Channels& channels) {
+    return std::ssize(channels) - std::ranges::count(channels, kNoChannel);
+}
+
 float mean_diagonal(const GramBlock& block, const Channels& channels) {
     double sum = 0;
     for (const std::int64_t channel : channels) sum += double{entry(block, channel, channel)};
-    const auto count = std::ssize(channels) - std::ranges::count(channels, kNoChannel);
+    const std::int64_t count = count_of(channels);
     return count > 0 ? static_cast<float>(sum / static_cast<double>(count)) : 0.0f;
 }
 
@@ -83,6 +87,11 @@ std::vector<Channels> channels_by_block(const GramBlocks& gram, std::span<const 
 
 }  // namespace
 
+float feedback_damping(std::int64_t channels, std::int64_t n_tokens) {
+    constexpr float kLeast = 0.01f;
+    return std::max(kLeast, static_cast<float>(channels) / static_cast<float>(n_tokens));
+}
+
 std::uint64_t FeedbackFactor::building_bytes(std::int64_t width, std::int64_t block) {
     const std::uint64_t square = sizeof(float) * static_cast<std::uint64_t>(block * block);
     // The coefficients of the blocks before; of this one first its sums, then its coefficients beside the square.
@@ -97,11 +106,12 @@ std::optional<std::int64_t> FeedbackFactor::block_for(const GramInput& input, st
     return block_within(input.block, bytes, [&](std::int64_t block) { return building_bytes(input.width, block); });
 }
 
-FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, float damping) {
+FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept) {
     const std::vector<Channels> channels = channels_by_block(gram, kept);
     for (std::size_t block = 0; block < channels.size(); ++block)
         if (!channels[block].empty())
-            append([&] { return gram.read(static_cast<std::int64_t>(block) * gram.block); }, channels[block], damping);
+            append([&] { return gram.read(static_cast<std::int64_t>(block) * gram.block); }, channels[block],
+                   feedback_damping(count_of(channels[block]), gram.n_tokens));
 }
 
 /// @param read      the block

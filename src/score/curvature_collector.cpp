@@ -21,17 +21,10 @@ std::optional<std::uint64_t> CurvatureCollector::seed_for(const Example& example
 }
 
 CurvatureObserver CurvatureCollector::observer() const {
-    CurvatureObserver observer{
+    return {
         .matrix = [this](const MatrixCurvature& seen) { add_curvature(statistics_, seen); },
         .gates = [this](const GateSlopes& seen) { add_curvature(statistics_, seen); },
-        .inputs = {},
     };
-    if (gram_ != nullptr) observer.inputs = [this](const WeighedInputs& seen) { gram_->add(seen); };
-    return observer;
-}
-
-void CurvatureCollector::count(const Example& example, std::size_t index) const {
-    if (gram_ != nullptr && seed_for(example, index)) gram_->add_tokens(std::ssize(example.tokens));
 }
 
 }  // namespace plasticity

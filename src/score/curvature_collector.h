@@ -5,7 +5,6 @@
 
 #include "artifact/statistics.h"
 #include "engine/backpropagation.h"
-#include "score/gram_collector.h"
 
 namespace plasticity {
 
@@ -18,21 +17,17 @@ struct CurvatureChoice {
 /// What is drawn for an example depends on the seed and its tokens alone, not on what was scored before.
 class CurvatureCollector {
 public:
-    /// @param gram  takes the weighed inputs of the same examples; nullptr: nobody does
-    CurvatureCollector(Statistics& statistics, const CurvatureChoice& choice, GramCollector* gram = nullptr)
-        : statistics_(statistics), choice_(choice), gram_(gram) {}
+    CurvatureCollector(Statistics& statistics, const CurvatureChoice& choice)
+        : statistics_(statistics), choice_(choice) {}
 
     /// Nothing where the example is not one of those. @param index  its place among all examples of the data
     std::optional<std::uint64_t> seed_for(const Example& example, std::size_t index) const;
     /// Takes what is seen of those examples. Must not outlive this.
     CurvatureObserver observer() const;
-    /// Counts an example that has been seen, if it is one of those.
-    void count(const Example& example, std::size_t index) const;
 
 private:
     Statistics& statistics_;
     CurvatureChoice choice_;
-    GramCollector* gram_;
 };
 
 }  // namespace plasticity

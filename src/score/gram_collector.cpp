@@ -3,13 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "io/partial_file.h"
 #include "model/tensor_names.h"
 
 namespace plasticity {
+namespace {
+
+/// That pass through a block before the next, so that rows of few inputs wait together.
+constexpr std::uint64_t kTokensTogether = 16384;
+
+}  // namespace
 
 std::vector<GramInput> gram_inputs(const Architecture& architecture, Progress& progress) {
     using R = TensorRole;
@@ -53,38 +58,52 @@ GramCollector::GramCollector(GramHeader header, const GramCollectorOptions& opti
     }
 }
 
-void GramCollector::add(const WeighedInputs& seen) {
-    const auto found = by_matrix_.find(gguf_name(seen.matrices.front()));
+void GramCollector::add(std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels) {
+    const auto found = by_matrix_.find(gguf_name(matrices.front()));
     if (found == by_matrix_.end()) return;
+    if (found->second == 0) header_.n_tokens += std::ssize(rows) / channels;
     std::vector<float>& waiting = entries_[found->second].waiting;
-    const auto width = static_cast<std::size_t>(seen.channels);
-    for (std::size_t token = 0; token < seen.energies.size(); ++token) {
-        const auto factor = static_cast<float>(std::sqrt(seen.energies[token]));
-        if (factor == 0) continue;
-        for (const float x : seen.rows.subspan(token * width, width)) waiting.push_back(factor * x);
-        waiting_bytes_ += width * sizeof(float);
+    waiting.insert(waiting.end(), rows.begin(), rows.end());
+    waiting_bytes_ += rows.size_bytes();
+    if (waiting_bytes_ >= options_.buffer_bytes) store_sums();
+}
+
+void GramCollector::collect(Backpropagation& engine, std::span<const Example> examples, Progress& progress) {
+    std::uint64_t n_all = 0, n_before = 0, n_shown = 0;
+    for (const Example& example : examples) n_all += example.tokens.size();
+    progress.begin("Gram matrices", n_all, "tokens");
+    for (std::size_t first = 0, end = 0; first < examples.size(); first = end) {
+        std::uint64_t n_tokens = 0;
+        while (end < examples.size() && (end == first || n_tokens + examples[end].tokens.size() <= kTokensTogether))
+            n_tokens += examples[end++].tokens.size();
+        const auto add_rows = [&](auto matrices, auto rows, auto channels) { add(matrices, rows, channels); };
+        engine.observe(examples.subspan(first, end - first), add_rows, [&](double share) {
+            const auto n = n_before + static_cast<std::uint64_t>(share * static_cast<double>(n_tokens));
+            progress.advance(n - n_shown);
+            n_shown = n;
+        });
+        n_before += n_tokens;
     }
-    if (waiting_bytes_ >= options_.buffer_bytes) flush();
+    progress.end();
 }
 
 /// The sums up to now, with what was waiting.
 std::vector<double> GramCollector::take_sums(Entry& entry) {
     std::vector<double> sums(static_cast<std::size_t>(entry.input.packed_length()), 0.0);
-    if (sums_) sums_->read(entry.offset, std::as_writable_bytes(std::span(sums)));
+    if (entry.is_stored) sums_->read(entry.offset, std::as_writable_bytes(std::span(sums)));
     product_.add(entry.waiting, entry.input.width, entry.input.block, sums);
     entry.waiting = {};
     return sums;
 }
 
-void GramCollector::flush() {
-    std::unique_ptr<ScratchFile> fresh;  // before the first time there is nothing that take_sums() could read
-    if (!sums_) fresh = std::make_unique<ScratchFile>(folder_of(options_.target));
-    ScratchFile& file = fresh ? *fresh : *sums_;
+void GramCollector::store_sums() {
+    if (!sums_) sums_ = std::make_unique<ScratchFile>(folder_of(options_.target));
     for (Entry& entry : entries_) {
+        if (entry.waiting.empty()) continue;
         const std::vector<double> sums = take_sums(entry);
-        file.write(entry.offset, std::as_bytes(std::span(sums)));
+        sums_->write(entry.offset, std::as_bytes(std::span(sums)));
+        entry.is_stored = true;
     }
-    if (fresh) sums_ = std::move(fresh);
     waiting_bytes_ = 0;
 }
 

@@ -4,13 +4,14 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "artifact/gram.h"
 #include "core/progress.h"
 #include "engine/backend.h"
-#include "engine/curvature.h"
+#include "engine/backpropagation.h"
 #include "engine/gram_product.h"
 #include "io/scratch_file.h"
 #include "model/architecture.h"
@@ -34,8 +35,13 @@ struct GramCollectorOptions {
     std::uint64_t buffer_bytes = kGramBufferBytes;
 };
 
-/// Sums energy · x xᵀ of every input, in double, with bounded memory: weighed rows wait in a buffer; when it is full,
-/// the sums, which lie in a temporary file beside the target, are brought up to date one input at a time.
+/// Sums x xᵀ of every input, in double, with bounded memory: rows wait in a buffer; when it is full, the sums of the
+/// inputs that it holds rows of, which lie in a temporary file beside the target, are brought up to date one at a time.
+///
+/// All tokens weigh alike. By the energy of the gradient at what the matrices write (Kim et al. 2025, "GuidedQuant"),
+/// one to a hundred of 512 tokens were all that counted, the first of a text most of all, and error feedback learnt
+/// less from such sums: Qwen2.5-Coder-0.5B, 4,096 tokens, third text: KL 0.0100 at best, 0.0094 by the energy's square
+/// root, 0.0093 with tokens alike.
 class GramCollector {
 public:
     /// @param header  all but n_tokens, which is counted
@@ -44,9 +50,12 @@ public:
     GramCollector(const GramCollector&) = delete;  // its products hold its backend
     GramCollector& operator=(const GramCollector&) = delete;
 
+    /// Adds what matrices read in some examples, by forward passes. @throws as Backpropagation::observe does
+    void collect(Backpropagation& engine, std::span<const Example> examples, Progress& progress);
     /// Inputs that the header does not name are passed over.
-    void add(const WeighedInputs& seen);
-    void add_tokens(std::int64_t n) { header_.n_tokens += n; }
+    /// @param matrices  that read the rows
+    /// @param rows      [tokens][channels]
+    void add(std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels);
 
     /// Writes the file. @throws Error (kIo, kMalformed where sums are not finite), Interrupted
     void finish();
@@ -58,12 +67,12 @@ private:
     struct Entry {
         GramInput input;
         std::uint64_t offset = 0;      ///< of its sums in the temporary file
-        std::vector<float> waiting{};  ///< [rows][width], each row times √energy
+        std::vector<float> waiting{};  ///< [rows][width]
+        bool is_stored = false;        ///< there are sums in the temporary file
     };
 
     std::vector<double> take_sums(Entry& entry);
-    void flush();
-
+    void store_sums();
     GramHeader header_;
     GramCollectorOptions options_;
     Backend backend_;

@@ -20,13 +20,6 @@ void refuse(bool holds, const char* message) {
 
 void require_gram_possible(const ScoreOptions& options) {
     if (!options.gram) return;
-    refuse(
-        options.curvature_every == 0,
-        "score: Gram matrices without curvature; expected --curvature-every of at least 1: tokens are weighed by the "
-        "gradients that it draws");
-    refuse(
-        options.resume,
-        "score: --resume with --gram; Gram matrices are too large to be kept in checkpoints. Leave one of the two out");
     refuse(options.ranks != nullptr && options.ranks->size() > 1,
            "score: --gram by several processes; Gram matrices are kept in F32 and do not add up exactly. Score them in "
            "one process");

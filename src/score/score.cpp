@@ -100,8 +100,25 @@ std::uint64_t n_processes(const ScoreOptions& options) {
     return options.ranks != nullptr ? static_cast<std::uint64_t>(options.ranks->size()) : 1;
 }
 
+/// What is scored, and what Gram matrices are of.
+struct Examples {
+    ExampleSet scored, gram;
+};
+
+Examples read_examples(const ScoreOptions& options, const Tokenizer& tokenizer, Progress& progress) {
+    const std::vector<CorpusRecord> corpus = read_corpus(options.data);
+    const auto up_to = [&](std::int64_t n_tokens) {
+        return make_examples(corpus, tokenizer, {.chunk = options.chunk, .max_tokens = n_tokens});
+    };
+    Examples sets{.scored = up_to(options.max_tokens), .gram = {}};
+    if (options.gram) sets.gram = up_to(options.gram_tokens);
+    if (sets.scored.n_shortened > 0)
+        progress.note(fmt::format("{} records were cut at {} tokens", sets.scored.n_shortened, kMaxRecordTokens));
+    return sets;
+}
+
 BackpropagationOptions engine_options(const ScoreOptions& options, const Architecture& architecture,
-                                      WeightPrecision precision, const ExampleSet& set, const LoraAdapter* adapter) {
+                                      WeightPrecision precision, const Examples& sets, const LoraAdapter* adapter) {
     BackpropagationOptions engine{.precision = precision,
                                   .threads = options.threads,
                                   .backend = options.backend,
@@ -113,8 +130,9 @@ BackpropagationOptions engine_options(const ScoreOptions& options, const Archite
         engine.memory_limit = options.memory_bytes;
     else if (const auto free = available_memory_bytes())
         engine.memory_limit = *free / n_processes(options) + peak_resident_bytes().value_or(0);
-    for (const Example& example : set.examples)
-        engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
+    for (const ExampleSet* set : {&sets.scored, &sets.gram})
+        for (const Example& example : set->examples)
+            engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
     return engine;
 }
 
@@ -146,22 +164,12 @@ void mark_slice(const ScoreOptions& options, const ScoreSlice& slice, GateGradie
                                          .seed = options.seed};
 }
 
-/// Tokens of the examples that labels are drawn for.
-std::int64_t n_curvature_tokens(const ExampleSet& set, const ExampleOrder& order, std::int32_t every) {
-    std::int64_t n = 0;
-    for (std::size_t visit = order.first_observed; visit < order.visits.size(); ++visit)
-        if (const std::size_t index = order.visits[visit]; index % static_cast<std::size_t>(every) == 0)
-            n += std::ssize(set.examples[index].tokens);
-    return n;
-}
-
 /// Nothing where no Gram matrices are asked for. Says how large the file will be, and fails now if it cannot be.
 std::optional<GramCollector> make_gram_collector(const ScoreOptions& options, const Architecture& architecture,
                                                  std::int64_t n_tokens, const std::string& model_sha256,
                                                  Progress& progress) {
     if (!options.gram) return std::nullopt;
     GramHeader header{.inputs = gram_inputs(architecture, progress),
-                      .weighting = "gradient",
                       .datasets = empty_statistics(options).datasets,
                       .model_sha256 = model_sha256};
     const GramCollectorOptions how{.target = *options.gram,
@@ -216,7 +224,7 @@ bool all_agree(const Team& team, std::int64_t n_steps) {
 /// @returns the checkpoint to keep, after continuing from it where that was asked for
 std::optional<Checkpoint> open_checkpoint(const ScoreOptions& options, std::string_view backend, const Team& team,
                                           Results& results, Progress& progress) {
-    if (!options.checkpoint || options.checkpoint_every < 1 || options.gram) return std::nullopt;
+    if (!options.checkpoint || options.checkpoint_every < 1) return std::nullopt;
     Checkpoint checkpoint(*options.checkpoint, checkpoint_key(options, results.gradients.provenance, backend) +
                                                    fmt::format("\n{} of {}", team.rank(), team.size()));
     if (!options.resume) return checkpoint;
@@ -251,16 +259,14 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
     const auto model = open_model(options.model);
     const Architecture& architecture = model->architecture();
     const Tokenizer tokenizer(model->tokenizer());
-    const ExampleSet set =
-        make_examples(read_corpus(options.data), tokenizer, {.chunk = options.chunk, .max_tokens = options.max_tokens});
-    if (set.n_shortened > 0)
-        progress.note(fmt::format("{} records were cut at {} tokens", set.n_shortened, kMaxRecordTokens));
+    const Examples examples = read_examples(options, tokenizer, progress);
+    const ExampleSet& set = examples.scored;
     const ScoreSlice slice = slice_of(options, set);
     const ExampleOrder order = order_of_examples(options, slice, set);
     std::optional<LoraAdapter> adapter = starting_adapter(options, architecture);
 
-    Backpropagation engine(*model, engine_options(options, architecture, precision, set, adapter ? &*adapter : nullptr),
-                           progress);
+    Backpropagation engine(
+        *model, engine_options(options, architecture, precision, examples, adapter ? &*adapter : nullptr), progress);
     if (adapter) engine.use_adapter(&*adapter);
     Results results{
         .gradients = empty_gate_gradients(architecture), .statistics = empty_statistics(options), .training{}};
@@ -274,11 +280,9 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
             engine, *adapter,
             FineTunePlan{.options = *options.fine_tune, .seed = options.seed, .n_per_epoch = order.n_per_epoch}, team);
 
-    std::optional<GramCollector> gram =
-        make_gram_collector(options, architecture, n_curvature_tokens(set, order, std::max(1, options.curvature_every)),
-                            results.gradients.provenance.model_sha256, progress);
-    const CurvatureCollector curvature(results.statistics, {.every = options.curvature_every, .seed = options.seed},
-                                       gram ? &*gram : nullptr);
+    std::optional<GramCollector> gram = make_gram_collector(options, architecture, examples.gram.n_tokens,
+                                                            results.gradients.provenance.model_sha256, progress);
+    const CurvatureCollector curvature(results.statistics, {.every = options.curvature_every, .seed = options.seed});
     const std::optional<Checkpoint> checkpoint =
         open_checkpoint(options, engine.backend_label(), team, results, progress);
     run_pass({.engine = engine,
@@ -293,6 +297,7 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
               .checkpoint = checkpoint ? &*checkpoint : nullptr,
               .checkpoint_every = options.checkpoint_every},
              progress);
+    if (gram) gram->collect(engine, examples.gram.examples, progress);
     model->require_unchanged();
     if (results.training) results.gradients.fine_tune = results.training->record();
     if (options.statistics) team.add_up(results.statistics);

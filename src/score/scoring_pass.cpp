@@ -106,10 +106,7 @@ private:
     bool finish(std::size_t visit, const ExampleGradients& result, bool is_mine) {
         const Example& example = example_at(visit);
         add_example(pass_.gradients, example, result);
-        if (is_mine && visit >= pass_.order.first_observed) {
-            pass_.statistics.chunk_count += 1;
-            if (pass_.curvature != nullptr) pass_.curvature->count(example, pass_.order.visits[visit]);
-        }
+        if (is_mine && visit >= pass_.order.first_observed) pass_.statistics.chunk_count += 1;
         const bool is_between_steps = pass_.training == nullptr || pass_.training->step_if_due(visit, result.loss);
         ++done_;
         if (pass_.order.is_end_of_epoch(visit))

@@ -20,7 +20,6 @@ GramHeader sample_header() {
     return {.inputs = {{.matrix = "blk.0.attn_q.weight", .width = 3, .block = 3},
                        {.matrix = "blk.0.ffn_down.weight", .width = 4, .block = 2}},
             .n_tokens = 512,
-            .weighting = "gradient",
             .datasets = {"a.txt"},
             .model_sha256 = "ab"};
 }
@@ -39,7 +38,6 @@ TEST(Gram, ReadsBackWhatItWroteAsSymmetricSquares) {
     EXPECT_EQ(std::filesystem::file_size(dir / "g.gguf"), gram_file_bytes(sample_header()));
     const GramFile file(dir / "g.gguf");
     EXPECT_EQ(file.header().n_tokens, 512);
-    EXPECT_EQ(file.header().weighting, "gradient");
     EXPECT_EQ(file.header().datasets, std::vector<std::string>{"a.txt"});
     EXPECT_EQ(file.header().model_sha256, "ab");
     const test::SquareGram whole = squares_of(file, "blk.0.attn_q.weight");
@@ -134,7 +132,6 @@ struct RawFile {
 RawFile raw_file() {
     RawFile raw;
     raw.layout.metadata.set("general.type", std::string("gram"));
-    raw.layout.metadata.set("gram.weighting", std::string("none"));
     raw.layout.metadata.set("gram.tokens", std::uint64_t{7});
     raw.layout.tensors = {{"blk.0.attn_q.weight.gram", GGML_TYPE_F32, 2, {3, 1, 1, 1}}};
     return raw;
@@ -165,7 +162,6 @@ TEST(Gram, RefusesEveryKindOfDamageWhenOpened) {
     EXPECT_EQ(squares_of(GramFile(dir / "g.gguf"), "blk.0.attn_v.weight").values, (std::vector<float>{1, 2, 2, 4}));
     const std::function<void(GgufLayout&)> damages[] = {
         [](GgufLayout& layout) { layout.metadata.set("general.type", std::string("imatrix")); },
-        [](GgufLayout& layout) { layout.metadata.set("gram.weighting", std::string("other")); },
         [](GgufLayout& layout) { layout.metadata.set("gram.tokens", std::int64_t{-1}); },
         [](GgufLayout& layout) { layout.metadata.set("gram.tokens", std::uint64_t{1} << 60); },
         [](GgufLayout& layout) { layout.metadata.erase("gram.tokens"); },

@@ -135,17 +135,31 @@ SweepRecord record_of(Backpropagation& engine, std::span<const Visit> visits, st
                     append("curvature of " + name, seen.rows);
                     append("curvature of " + name, seen.columns);
                 },
-            .gates = [&](const GateSlopes& seen) { append("slopes of " + gguf_name(seen.matrix), seen.slopes); },
-            .inputs =
-                [&](const WeighedInputs& seen) {
-                    append("energies of " + gguf_name(seen.matrices.front()), seen.energies);
-                }},
+            .gates = [&](const GateSlopes& seen) { append("slopes of " + gguf_name(seen.matrix), seen.slopes); }},
         .progressed = {}};
     for (std::size_t first = 0; first < visits.size(); first += group) {
         auto results = engine.sweep(visits.subspan(first, std::min(group, visits.size() - first)), observers);
         record.results.insert(record.results.end(), results.begin(), results.end());
     }
     return record;
+}
+
+/// What matrices read in a forward pass.
+Shown rows_seen(Backpropagation& engine, std::span<const Example> examples) {
+    Shown shown;
+    double done = 0;
+    const auto append = [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t) {
+        for (const TensorId& id : matrices) {
+            auto& seen = shown["rows of " + gguf_name(id)];
+            seen.insert(seen.end(), rows.begin(), rows.end());
+        }
+    };
+    engine.observe(examples, append, [&](double share) {
+        EXPECT_GT(share, done);
+        done = share;
+    });
+    EXPECT_DOUBLE_EQ(done, 1.0);
+    return shown;
 }
 
 /// What it takes to hold all weights: nothing is left for the activations of all blocks. With a byte less, parts of the
@@ -166,6 +180,9 @@ TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
     EXPECT_EQ(expected.results.size(), 3u);
     const std::vector<const Example*> held_out{&examples[0], &examples[1]};
     const std::vector<double> expected_losses = keeping.losses(held_out);
+    const std::vector<Example> observed{examples[0], examples[2]};
+    const Shown expected_rows = rows_seen(keeping, observed);
+    for (const auto& [name, rows] : expected_rows) EXPECT_EQ(rows, expected.shown.at(name)) << name;
     const auto model = open_model(dir_ / "tiny.gguf");
     for (const std::uint64_t missing_bytes : {0u, 1u}) {
         Backpropagation limited(*model,
@@ -185,6 +202,7 @@ TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
             EXPECT_EQ(found.shown, expected.shown) << missing_bytes << " " << group;
         }
         EXPECT_EQ(limited.losses(held_out), expected_losses);
+        EXPECT_EQ(rows_seen(limited, observed), expected_rows);
     }
     EXPECT_EQ(record_of(keeping, visits, 3).shown, expected.shown);
 }

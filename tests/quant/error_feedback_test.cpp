@@ -19,7 +19,6 @@ using test::SquareGram;
 
 constexpr std::int64_t kCols = 512;
 constexpr std::size_t kRows = 70;  // a full set of lanes and some more
-constexpr float kDamping = 0.01f;
 
 /// Σ x xᵀ of inputs that a few causes drive: what feedback lives on. Block-diagonal where `block` < kCols.
 SquareGram correlated_gram(std::int64_t block = kCols) {
@@ -89,8 +88,8 @@ TEST_P(FeedbackByType, ErrsLessInWhatRowsComputeAndSaysByHowMuch) {
         const std::vector<float> rows = gaussian_rows(kRows);
         const std::vector<std::byte> before = quantized(GetParam(), rows);
         std::vector<std::byte> after = before;
-        const ErrorFeedback feedback(
-            GetParam(), std::make_shared<FeedbackFactor>(gram.blocks(), std::span<const std::int64_t>(), kDamping));
+        const ErrorFeedback feedback(GetParam(),
+                                     std::make_shared<FeedbackFactor>(gram.blocks(), std::span<const std::int64_t>()));
         const FeedbackOutcome outcome = feedback.improve(rows, after);
 
         const std::size_t row_bytes = before.size() / kRows;
@@ -114,8 +113,7 @@ TEST_P(FeedbackByType, ARowDoesNotDependOnThoseBesideIt) {
     const std::vector<float> rows = gaussian_rows(kRows);
     std::vector<std::byte> together = quantized(GetParam(), rows), alone = together;
     const ErrorFeedback feedback(
-        GetParam(),
-        std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>(), kDamping));
+        GetParam(), std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>()));
     feedback.improve(rows, together);
     const std::size_t row_bytes = together.size() / kRows;
     for (const std::size_t row : {std::size_t{0}, std::size_t{63}, kRows - 1})
@@ -133,8 +131,7 @@ TEST_P(FeedbackByType, HugeWeightsStayFinite) {
     for (std::size_t i = 0; i < rows.size(); i += 7) rows[i] = i % 2 == 0 ? 65000.0f : -65000.0f;
     std::vector<std::byte> bytes = quantized(GetParam(), rows);
     const ErrorFeedback feedback(
-        GetParam(),
-        std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>(), kDamping));
+        GetParam(), std::make_shared<FeedbackFactor>(correlated_gram().blocks(), std::span<const std::int64_t>()));
     feedback.improve(rows, bytes);
     std::vector<float> back(rows.size());
     ggml_get_type_traits(GetParam())->to_float(bytes.data(), back.data(), std::ssize(back));
@@ -155,7 +152,7 @@ TEST(ErrorFeedback, LeavesPointsAloneThatSeveralBlocksOfTheGramMatrixWouldShare)
     std::vector<std::byte> before(ggml_row_size(GGML_TYPE_IQ3_S, std::ssize(kept)));
     BlockQuantizer(GGML_TYPE_IQ3_S, std::ssize(kept), {}, "test").quantize(rows, 0, before);
     std::vector<std::byte> after = before;
-    const ErrorFeedback feedback(GGML_TYPE_IQ3_S, std::make_shared<FeedbackFactor>(gram.blocks(), kept, kDamping));
+    const ErrorFeedback feedback(GGML_TYPE_IQ3_S, std::make_shared<FeedbackFactor>(gram.blocks(), kept));
     const FeedbackOutcome outcome = feedback.improve(rows, after);
     EXPECT_EQ(after, before);
     EXPECT_EQ(outcome.rows_changed, 0);
@@ -174,7 +171,7 @@ TEST(FeedbackFactor, OfSomeChannelsIsThatOfTheSmallerGramMatrix) {
         for (const std::int64_t b : kept)
             smaller.values.push_back(gram.values[static_cast<std::size_t>(a * kCols + b)]);
 
-    const FeedbackFactor some(gram.blocks(), kept, kDamping), all(smaller.blocks(), {}, kDamping);
+    const FeedbackFactor some(gram.blocks(), kept), all(smaller.blocks(), {});
     ASSERT_EQ(some.columns(), static_cast<std::size_t>(n));
     EXPECT_TRUE(std::ranges::equal(some.column_weights(), all.column_weights()));
     for (std::size_t i = 0; i < some.panels().size(); ++i)
@@ -188,7 +185,7 @@ TEST(FeedbackFactor, ChannelsOfZerosTakeNoFeedbackAndGiveNone) {
         padded.push_back(channel);
         if (channel % 256 == 255) padded.insert(padded.end(), 32, -1);
     }
-    const FeedbackFactor with(gram.blocks(), padded, kDamping), without(gram.blocks(), {}, kDamping);
+    const FeedbackFactor with(gram.blocks(), padded), without(gram.blocks(), {});
     ASSERT_EQ(with.columns(), padded.size());
     const auto coefficient = [](const FeedbackFactor& factor, std::size_t row, std::size_t column) {
         const auto panel = std::ranges::find_if(factor.panels(), [&](const FeedbackFactor::Panel& candidate) {
@@ -210,16 +207,28 @@ TEST(FeedbackFactor, ChannelsOfZerosTakeNoFeedbackAndGiveNone) {
     }
 }
 
+TEST(FeedbackFactor, IsDampedMoreTheFewerTokensItIsOf) {
+    SquareGram gram{.width = 2, .block = 2, .values = {3, 1, 1, 5}};
+    const auto damping = [&](std::int64_t n_tokens, std::vector<std::int64_t> kept) {
+        gram.n_tokens = n_tokens;
+        return FeedbackFactor(gram.blocks(), kept).panels().front().damping;
+    };
+    EXPECT_FLOAT_EQ(damping(8, {}), 4 * 0.25f);
+    EXPECT_FLOAT_EQ(damping(16, {}), 4 * 0.125f);
+    EXPECT_FLOAT_EQ(damping(16, {1, -1}), 5 * 0.0625f);
+    EXPECT_FLOAT_EQ(damping(1'000'000, {}), 4 * 0.01f);
+}
+
 TEST(FeedbackFactor, ChannelsThatNothingExcitesDoNoHarm) {
     SquareGram silent{.width = 32, .block = 32, .values = std::vector<float>(32 * 32, 0.0f)};
-    const FeedbackFactor factor(silent.blocks(), {}, kDamping);
+    const FeedbackFactor factor(silent.blocks(), {});
     for (const float weight : factor.column_weights()) EXPECT_GT(weight, 0);
 }
 
 TEST(FeedbackFactor, RefusesWhatIsNoGramMatrix) {
     SquareGram indefinite{.width = 2, .block = 2, .values = {1, -100000, -100000, 1}};
     test::expect_error(ErrorKind::kMalformed, {"not positive semi-definite"},
-                       [&] { FeedbackFactor(indefinite.blocks(), {}, kDamping); });
+                       [&] { FeedbackFactor(indefinite.blocks(), {}); });
 }
 
 }  // namespace

@@ -2,15 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cmath>
 #include <fstream>
 #include <map>
 
 #include "artifact/gate_gradients.h"
 #include "core/error.h"
 #include "engine/backpropagation.h"
-#include "engine/sweep_support.h"
 #include "plasticity/score.h"
 #include "score/score_support.h"
 #include "support/expect_error.h"
@@ -31,13 +28,8 @@ protected:
     }
 
     ScoreOptions options(const std::string& name, int threads = 1) const {
-        return {.model = model_,
-                .data = {data_},
-                .gram = dir_ / name,
-                .chunk = 8,
-                .precision = "f32",
-                .curvature_every = 1,
-                .threads = threads};
+        return {
+            .model = model_, .data = {data_}, .gram = dir_ / name, .chunk = 8, .precision = "f32", .threads = threads};
     }
 
     test::TempDir dir_;
@@ -58,42 +50,34 @@ TEST_F(GramCollection, HoldsEveryInputAndDoesNotDependOnThreads) {
                                                            {"blk.1.ffn_gate.weight", 32},
                                                            {"blk.1.ffn_down.weight", 32},
                                                            {"token_embd.weight", 32}}));
-    EXPECT_EQ(file.header().weighting, "gradient");
-    EXPECT_EQ(file.header().n_tokens % 8, 0);
     EXPECT_EQ(file.header().model_sha256.size(), 64u);
 }
 
 /// Against sums in double over what the engine shows, with a buffer that is full after every call, and one that is
 /// never.
 TEST_F(GramCollection, SumsWhatTheEngineShowsHoweverOftenTheBufferIsFull) {
-    const Example example{.tokens = {1, 2, 3, 40, 50, 6}, .targets = {1, 1, 1, 1, 1, 1}};
+    const std::vector<Example> examples{{.tokens = {1, 2, 3, 40, 50, 6}, .targets = {1, 1, 1, 1, 1, 1}},
+                                        {.tokens = {7, 8, 9}, .targets = {0, 0, 1}}};
     Backpropagation engine(*open_model(model_), {.precision = WeightPrecision::kF32, .threads = 1}, quiet());
-    GramHeader header{.inputs = gram_inputs(engine.architecture(), quiet()), .weighting = "gradient"};
-    std::map<std::string, std::vector<double>> expected;
+    const GramHeader header{.inputs = gram_inputs(engine.architecture(), quiet())};
     for (const std::uint64_t buffer_bytes : {std::uint64_t{1}, kGramBufferBytes}) {
         GramCollector collector(
             header,
             {.target = dir_ / "g.gguf", .overwrite = Overwrite::kReplace, .threads = 1, .buffer_bytes = buffer_bytes});
-        expected.clear();
-        for (const std::uint64_t seed : {1, 2}) {
-            test::observe_curvature(engine, example, seed,
-                                    {.matrix = [](const MatrixCurvature&) {},
-                                     .gates = [](const GateSlopes&) {},
-                                     .inputs =
-                                         [&](const WeighedInputs& seen) {
-                                             collector.add(seen);
-                                             const auto n = static_cast<std::size_t>(seen.channels);
-                                             auto& sums = expected[gguf_name(seen.matrices.front())];
-                                             sums.resize(n * n);
-                                             for (std::size_t t = 0; t < seen.energies.size(); ++t)
-                                                 for (std::size_t i = 0; i < n * n; ++i)
-                                                     sums[i] += seen.energies[t] * double{seen.rows[t * n + i / n]} *
-                                                                double{seen.rows[t * n + i % n]};
-                                         }});
-        }
-        collector.add_tokens(12);
+        std::map<std::string, std::vector<double>> expected;
+        for (const Example& example : examples)
+            engine.run(example, [&](std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t n) {
+                collector.add(matrices, rows, n);
+                auto& sums = expected[gguf_name(matrices.front())];
+                const auto width = static_cast<std::size_t>(n);
+                sums.resize(width * width);
+                for (std::size_t start = 0; start < rows.size(); start += width)
+                    for (std::size_t i = 0; i < sums.size(); ++i)
+                        sums[i] += double{rows[start + i / width]} * double{rows[start + i % width]};
+            });
         collector.finish();
         const GramFile file(dir_ / "g.gguf");
+        EXPECT_EQ(file.header().n_tokens, 9);
         ASSERT_EQ(file.header().inputs.size(), expected.size());
         for (const auto& [name, sums] : expected) {
             const test::SquareGram found = test::squares_of(file, name.c_str());
@@ -107,57 +91,42 @@ TEST_F(GramCollection, SumsWhatTheEngineShowsHoweverOftenTheBufferIsFull) {
     }
 }
 
-/// The energies are those of the curvature: Σ over tokens of energy is Σ over tokens of ‖∂L/∂output‖², for a single
-/// token with a single target the squares of ∂L/∂W = g xᵀ sum to energy · ‖x‖².
-TEST_F(GramCollection, WeighsByTheEnergyOfTheOutputsGradients) {
-    const Example example{.tokens = {1, 2}, .targets = {0, 1}};
-    Backpropagation engine(*open_model(model_), {.precision = WeightPrecision::kF32, .threads = 1}, quiet());
-    std::map<std::string, double> from_weights, from_inputs;
-    test::observe_curvature(
-        engine, example, 3,
-        {.matrix =
-             [&](const MatrixCurvature& seen) {
-                 for (const double sum : seen.rows) from_weights[gguf_name(seen.matrix)] += sum;
-             },
-         .gates = [](const GateSlopes&) {},
-         .inputs =
-             [&](const WeighedInputs& seen) {
-                 for (std::size_t t = 0; t < seen.energies.size(); ++t)
-                     for (std::int64_t c = 0; c < seen.channels; ++c) {
-                         const double x =
-                             seen.rows[t * static_cast<std::size_t>(seen.channels) + static_cast<std::size_t>(c)];
-                         from_inputs[gguf_name(seen.matrices.front())] += seen.energies[t] * x * x;
-                     }
-             }});
-    // Only the first token's outputs matter to block 1, and nothing mixes tokens after it.
-    EXPECT_NEAR(from_inputs.at("blk.1.ffn_down.weight") / from_weights.at("blk.1.ffn_down.weight"), 1, 1e-5);
-    EXPECT_NEAR(from_inputs.at("blk.1.ffn_gate.weight") /
-                    (from_weights.at("blk.1.ffn_gate.weight") + from_weights.at("blk.1.ffn_up.weight")),
-                1, 1e-5);
+TEST_F(GramCollection, CountsItsOwnTokensHoweverManyAreScored) {
+    ScoreOptions all = options("all.gguf");
+    all.gram_tokens = 0;
+    const std::int64_t n_steps = score(all, quiet()).num_steps;
+    ScoreOptions one_scored = options("one.gguf");
+    one_scored.max_tokens = 8;
+    EXPECT_LT(score(one_scored, quiet()).num_steps, n_steps);
+    EXPECT_EQ(test::read_bytes(dir_ / "one.gguf"), test::read_bytes(dir_ / "all.gguf"));
+    ScoreOptions few = options("few.gguf");
+    few.gram_tokens = 1;
+    EXPECT_EQ(score(few, quiet()).num_steps, n_steps);
+    EXPECT_LT(GramFile(dir_ / "few.gguf").header().n_tokens, GramFile(dir_ / "all.gguf").header().n_tokens);
 }
 
 TEST_F(GramCollection, RefusesWhatItCannotDo) {
     const auto expect_usage = [](const ScoreOptions& wanted) {
         test::expect_error(ErrorKind::kUsage, {}, [&] { score(wanted, quiet()); });
     };
-    ScoreOptions without_curvature = options("g.gguf");
-    without_curvature.curvature_every = 0;
-    expect_usage(without_curvature);
-    ScoreOptions resumed = options("g.gguf");
-    resumed.resume = true;
-    expect_usage(resumed);
+    ScoreOptions a_slice = options("g.gguf");
+    a_slice.slice = "1/2";
+    expect_usage(a_slice);
     std::ofstream(dir_ / "there.gguf") << "something";
     expect_usage(options("there.gguf"));
     EXPECT_EQ(test::read_bytes(dir_ / "there.gguf"), "something");
 }
 
-TEST_F(GramCollection, KeepsNoCheckpointAndLeavesNoTemporaries) {
+TEST_F(GramCollection, IsSummedAnewWhereScoringIsContinued) {
     ScoreOptions wanted = options("g.gguf");
     wanted.checkpoint = dir_ / "checkpoint";
     wanted.checkpoint_every = 1;
     score(wanted, quiet());
-    EXPECT_FALSE(fs::exists(dir_ / "checkpoint"));
-    EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "."), {}), 3);  // model, data, Gram matrices
+    EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "."), {}), 4);  // with model and data; no temporaries
+    wanted.gram = dir_ / "again.gguf";
+    wanted.resume = true;
+    score(wanted, quiet());
+    EXPECT_EQ(test::read_bytes(dir_ / "again.gguf"), test::read_bytes(dir_ / "g.gguf"));
 }
 
 }  // namespace

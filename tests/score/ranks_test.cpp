@@ -168,7 +168,6 @@ TEST_F(ScoringByRanks, ContinuesFromEverybodysCheckpoint) {
 TEST_F(ScoringByRanks, RefusesGramMatrices) {
     ScoreOptions wanted = options("gram");
     wanted.gram = dir_ / "g.gguf";
-    wanted.curvature_every = 1;
     test::expect_error(ErrorKind::kUsage, {"several processes"}, [&] { score_by(2, wanted); });
 }
 

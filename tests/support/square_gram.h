@@ -14,10 +14,11 @@ struct SquareGram {
     std::int64_t width = 0;
     std::int64_t block = 0;
     std::vector<float> values;  ///< [width / block][block][block], each block symmetric
+    std::int64_t n_tokens = 1 << 20;
 
     /// This must outlive them.
     GramBlocks blocks() const {
-        return {.width = width, .block = block, .read = [this](std::int64_t first) {
+        return {.width = width, .block = block, .n_tokens = n_tokens, .read = [this](std::int64_t first) {
                     GramBlock result{.side = block, .triangle = {}};
                     for (std::int64_t row = 0; row < block; ++row)
                         for (std::int64_t col = 0; col <= row; ++col)
@@ -30,7 +31,7 @@ struct SquareGram {
 /// All blocks of an input as a file has them.
 inline SquareGram squares_of(const GramFile& file, const char* matrix_name) {
     const GramInput& input = *file.find(matrix_name);
-    SquareGram squares{.width = input.width, .block = input.block, .values = {}};
+    SquareGram squares{.width = input.width, .block = input.block, .values = {}, .n_tokens = file.header().n_tokens};
     for (std::int64_t first = 0; first < input.width; first += input.block) {
         const GramBlock block = file.read(input, first, input.block);
         for (std::int64_t row = 0; row < block.side; ++row)

@@ -33,7 +33,7 @@ inline std::vector<float> tiny_gram_triangle(std::int64_t width) {
 inline void write_tiny_gram(const std::filesystem::path& path,
                             const std::vector<std::pair<std::string, std::int64_t>>& inputs,
                             const std::string& model_sha256 = "") {
-    GramHeader header{.n_tokens = 50, .weighting = "none", .model_sha256 = model_sha256};
+    GramHeader header{.n_tokens = 50, .model_sha256 = model_sha256};
     for (const auto& [matrix, width] : inputs)
         header.inputs.push_back({.matrix = matrix, .width = width, .block = width});
     GramWriter file(path, header, Overwrite::kReplace);
