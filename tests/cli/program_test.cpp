@@ -167,7 +167,7 @@ TEST_F(Program, CompensatesForPrunedHeads) {
     const std::string scores = (dir_ / "scores.json").string();
     const std::string gram = (dir_ / "gram.gguf").string(), output = (dir_ / "out.gguf").string();
     const test::Finished scored = run({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram,
-                                       "--tokens", "64", "--chunk", "32", "--curvature-every", "1"});
+                                       "--tokens", "32", "--chunk", "32", "--gram-tokens", "64"});
     ASSERT_EQ(scored.exit_code, 0) << scored.err;
     EXPECT_NE(scored.err.find("Gram matrices of 9 inputs over 64 tokens"), std::string::npos) << scored.err;
     EXPECT_FALSE(fs::exists(scores + ".checkpoint"));
@@ -177,8 +177,7 @@ TEST_F(Program, CompensatesForPrunedHeads) {
     ASSERT_EQ(compressed.exit_code, 0) << compressed.err;
     EXPECT_EQ(nlohmann::json::parse(compressed.out).at("compensated"), 2);
     expect_usage_error({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram}, "exists");
-    expect_usage_error({"score", model, "--data", data_.string(), "-o", scores, "--gram", gram, "--force", "--resume"},
-                       "--resume with --gram");
+    expect_usage_error({"score", model, "--data", data_.string(), "-o", scores, "--gram-tokens", "64"}, "--gram");
 }
 
 TEST_F(Program, PadsColumnsOnlyForItself) {

@@ -14,7 +14,9 @@
 
 namespace plasticity::test {
 
-/// The lower triangle of Σ x xᵀ over 50 inputs that follow from the width alone.
+inline constexpr int kTinyGramRepeats = 20;
+
+/// The lower triangle of Σ x xᵀ over 50 inputs that follow from the width alone, each seen some times.
 inline std::vector<float> tiny_gram_triangle(std::int64_t width) {
     const auto n = static_cast<std::size_t>(width);
     const std::vector<float> inputs = uniform_stream("inputs", 50 * n);
@@ -24,7 +26,7 @@ inline std::vector<float> tiny_gram_triangle(std::int64_t width) {
             double sum = 0;
             for (std::size_t token = 0; token < inputs.size(); token += n)
                 sum += double{inputs[token + row]} * double{inputs[token + col]};
-            packed.push_back(static_cast<float>(sum));
+            packed.push_back(static_cast<float>(kTinyGramRepeats * sum));
         }
     return packed;
 }
@@ -33,7 +35,7 @@ inline std::vector<float> tiny_gram_triangle(std::int64_t width) {
 inline void write_tiny_gram(const std::filesystem::path& path,
                             const std::vector<std::pair<std::string, std::int64_t>>& inputs,
                             const std::string& model_sha256 = "") {
-    GramHeader header{.n_tokens = 50, .model_sha256 = model_sha256};
+    GramHeader header{.n_tokens = 50 * kTinyGramRepeats, .model_sha256 = model_sha256};
     for (const auto& [matrix, width] : inputs)
         header.inputs.push_back({.matrix = matrix, .width = width, .block = width});
     GramWriter file(path, header, Overwrite::kReplace);
