@@ -109,6 +109,7 @@ Sample take_sample(const Request& request, const ModelTensor& tensor, const Inpu
 
 struct Sums {
     double ggml = 0, own = 0, feedback = 0;
+    double left_on_calibration = 0, left = 0;  ///< of the own quantiser's error
     int matrices = 0;
 };
 
@@ -119,9 +120,13 @@ void measure(const Sample& sample, ggml_type type, Sums& sums) {
                         sample.importance.data());
     sums.ggml += sample.relative_error(type, bytes);
     BlockQuantizer(type, sample.tensor.cols, sample.importance, sample.tensor.name).quantize(sample.values(), 0, bytes);
-    sums.own += sample.relative_error(type, bytes);
-    ErrorFeedback(type, sample.known.factor).improve(sample.values(), bytes);
-    sums.feedback += sample.relative_error(type, bytes);
+    const double own = sample.relative_error(type, bytes);
+    const FeedbackOutcome outcome = ErrorFeedback(type, sample.known.factor).improve(sample.values(), bytes);
+    const double feedback = sample.relative_error(type, bytes);
+    sums.own += own;
+    sums.feedback += feedback;
+    sums.left_on_calibration += outcome.error_after / outcome.error_before;
+    sums.left += feedback / own;
     ++sums.matrices;
 }
 
@@ -154,7 +159,9 @@ void run(std::span<char*> arguments) {
             result[ggml_type_name(type)] = {{"matrices", sum.matrices},
                                             {"ggml", sum.ggml / sum.matrices},
                                             {"own", sum.own / sum.matrices},
-                                            {"feedback", sum.feedback / sum.matrices}};
+                                            {"feedback", sum.feedback / sum.matrices},
+                                            {"left_on_calibration", sum.left_on_calibration / sum.matrices},
+                                            {"left", sum.left / sum.matrices}};
     fmt::print("{}\n", result.dump());
 }
 

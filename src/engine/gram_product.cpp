@@ -9,6 +9,8 @@ namespace plasticity {
 namespace {
 
 constexpr std::size_t kMaxGramNodes = 8;
+/// Rows that a product is over: few enough for what is read again to stay in caches.
+constexpr std::int64_t kRowsTogether = 1024;
 /// Entries of a product that exist at once, as F32.
 constexpr std::int64_t kProductEntries = std::int64_t{1} << 22;
 
@@ -26,8 +28,14 @@ std::vector<float> transposed(std::span<const float> rows, std::int64_t width, s
 }  // namespace
 
 void GramProduct::add(std::span<const float> rows, std::int64_t width, std::int64_t block, std::span<double> packed) {
+    const auto step = static_cast<std::size_t>(kRowsTogether * width);
+    for (std::size_t first = 0; first < rows.size(); first += step)
+        add_some(rows.subspan(first, std::min(step, rows.size() - first)), width, block, packed);
+}
+
+void GramProduct::add_some(std::span<const float> rows, std::int64_t width, std::int64_t block,
+                           std::span<double> packed) {
     const std::int64_t n_rows = std::ssize(rows) / width, step = std::max<std::int64_t>(1, kProductEntries / block);
-    if (n_rows == 0) return;
     std::size_t at = 0;
     std::vector<float> product;
     for (std::int64_t first = 0; first < width; first += block) {

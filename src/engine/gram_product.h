@@ -20,6 +20,8 @@ public:
     void add(std::span<const float> rows, std::int64_t width, std::int64_t block, std::span<double> packed);
 
 private:
+    void add_some(std::span<const float> rows, std::int64_t width, std::int64_t block, std::span<double> packed);
+
     GraphWorkspace graph_;
 };
 

@@ -19,7 +19,7 @@ void Stash::put(std::size_t slot, std::vector<float> values) {
         return;
     }
     in_memory_ -= entry.values.size() * sizeof(float);
-    entry.values = {};
+    entry.values = std::vector<float>();
     if (!file_) file_ = std::make_unique<ScratchFile>(limits_.folder);
     if (entry.n_in_file < values.size()) {
         entry.offset = file_end_;

@@ -91,8 +91,8 @@ void GramCollector::collect(Backpropagation& engine, std::span<const Example> ex
 std::vector<double> GramCollector::take_sums(Entry& entry) {
     std::vector<double> sums(static_cast<std::size_t>(entry.input.packed_length()), 0.0);
     if (entry.is_stored) sums_->read(entry.offset, std::as_writable_bytes(std::span(sums)));
-    product_.add(entry.waiting, entry.input.width, entry.input.block, sums);
-    entry.waiting = {};
+    const std::vector<float> rows = std::exchange(entry.waiting, std::vector<float>());  // which frees their memory
+    product_.add(rows, entry.input.width, entry.input.block, sums);
     return sums;
 }
 
