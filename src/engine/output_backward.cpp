@@ -38,6 +38,7 @@ void Backpropagation::compute_loss(Passage& passage, bool want_gradient, const A
     if (want_gradient) stash_.put(passage.targets.slot, std::move(gradient));
 }
 
+/// What the output matrix reads, without its products.
 void Backpropagation::show_output_rows(const Passage& passage, const ActivationObserver& observer) {
     const std::vector<float> last = stash_.get(last_slot(passage));
     const std::int64_t n_predictions = passage.n_tokens() - 1;
