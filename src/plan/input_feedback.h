@@ -27,8 +27,8 @@ public:
     ///
     /// On that text itself it also makes good for what is peculiar to it: n tokens know little of how more than n
     /// channels go together. Of what it gained there, n ÷ (n + channels) is counted on. Qwen2.5-Coder-0.5B, 16,384
-    /// tokens (bench/output_error.py): flat types 0.50 there, 0.63 on other text, by this 0.54; types of down alone 0.47,
-    /// 0.70 and 0.59. The divergence of a whole plan was 0.0074, predicted 0.0073.
+    /// tokens (bench/output_error.py): flat types 0.50 there, 0.63 on other text, by this 0.54; types of down alone
+    /// 0.47, 0.70 and 0.59. The divergence of a whole plan was 0.0074, predicted 0.0073.
     /// @param outcome  of rows whose error was not 0
     double expected_share(const FeedbackOutcome& outcome) const;
 
