@@ -2,7 +2,7 @@
 // Usage: output_error MODEL STATS.gguf GRAM.gguf OTHER-GRAM.gguf [ROWS]
 // Statistics and the first Gram matrices are of the calibration text, the others of the text that is measured on. ROWS
 // of each matrix (evenly spaced, 32) are quantised. Prints JSON: for each type the mean over matrices of e H eᵀ / w H
-// wᵀ.
+// wᵀ, and of what feedback leaves of the own quantiser's error, on the calibration text and on the other.
 #include <fmt/format.h>
 #include <ggml.h>
 

@@ -144,7 +144,7 @@ std::vector<ExampleGradients> Backpropagation::sweep(std::span<const Visit> visi
         done += by;
         if (observers.progressed) observers.progressed(done / work);
     };
-    forward(passages, nullptr, observers);
+    forward(passages, nullptr, observers, sweep_cost());
     weights_.hold_output(MatrixOrders::kBoth);
     for (Passage& passage : passages) {
         compute_loss(passage, true, passage.visit.is_observed ? observers.activations : ActivationObserver{});
@@ -174,7 +174,7 @@ ExampleGradients Backpropagation::run(const Example& example, const ActivationOb
 double Backpropagation::loss(const Example& example, const Gates& gates) {
     const Visit visit{.example = &example};
     std::vector<Passage> passages = begin_forward(std::span(&visit, 1));
-    forward(passages, &gates, {});
+    forward(passages, &gates, {}, architecture().n_layer());
     weights_.hold_output(MatrixOrders::kForward);
     compute_loss(passages.front(), false, {});
     return passages.front().result.loss;
@@ -184,7 +184,7 @@ std::vector<double> Backpropagation::losses(std::span<const Example* const> exam
     std::vector<Visit> visits;
     for (const Example* example : examples) visits.push_back({.example = example});
     std::vector<Passage> passages = begin_forward(visits);
-    forward(passages, nullptr, {});
+    forward(passages, nullptr, {}, architecture().n_layer());
     weights_.hold_output(MatrixOrders::kForward);
     std::vector<double> losses;
     for (Passage& passage : passages) {
@@ -199,10 +199,8 @@ void Backpropagation::observe(std::span<const Example> examples, const Activatio
     std::vector<Visit> visits;
     for (const Example& example : examples) visits.push_back({.example = &example, .is_observed = true});
     std::vector<Passage> passages = begin_forward(visits);
-    const double of_sweep = sweep_cost() / architecture().n_layer();
-    forward(passages, nullptr, {.activations = observer, .curvature = {}, .progressed = [&](double share) {
-                                    progressed(share * of_sweep);
-                                }});
+    forward(passages, nullptr, {.activations = observer, .curvature = {}, .progressed = progressed},
+            architecture().n_layer());
     weights_.hold_output(MatrixOrders::kForward);
     for (const Passage& passage : passages) show_output_rows(passage, observer);
 }
@@ -243,8 +241,9 @@ std::vector<Backpropagation::Passage> Backpropagation::begin_forward(std::span<c
     return passages;
 }
 
-/// Up to what enters the last norm.
-void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers) {
+/// Up to what enters the last norm. @param work  of which a block is 1: what is shown of progress
+void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers,
+                              double work) {
     weights_.hold_embedding();
     for (const Passage& passage : passages) embed(passage);
     const int n_layer = architecture().n_layer();
@@ -253,7 +252,7 @@ void Backpropagation::forward(std::vector<Passage>& passages, const Gates* gates
         for (const Passage& passage : passages)
             forward_layer(passage, layer, gates,
                           passage.visit.is_observed ? observers.activations : ActivationObserver{});
-        if (observers.progressed) observers.progressed((layer + 1) / sweep_cost());
+        if (observers.progressed) observers.progressed((layer + 1) / work);
     }
 }
 

@@ -151,7 +151,7 @@ private:
     void require_usable(const Example& example) const;
     std::vector<Passage> begin(std::span<const Visit> visits);
     std::vector<Passage> begin_forward(std::span<const Visit> visits);
-    void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers);
+    void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers, double work);
     std::size_t slot_before(const Passage& passage, int layer) const;
     std::size_t last_slot(const Passage& passage) const { return slot_before(passage, architecture().n_layer()); }
     std::int64_t window_of(const LayerWeights& layer, std::int64_t n_tokens) const;

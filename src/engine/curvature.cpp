@@ -1,7 +1,6 @@
 #include "engine/curvature.h"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 
 #include "core/counter_random.h"

@@ -23,6 +23,15 @@ float entry(const GramBlock& block, std::int64_t a, std::int64_t b) {
     return a == kNoChannel || b == kNoChannel ? 0.0f : block.at(a, b);
 }
 
+/// λ as a share of a block's mean diagonal: channels ÷ tokens, at least GPTQ's 0.01. The fewer tokens, the less their
+/// sums know of how so many channels go together; of independent channels the eigenvalues would spread by √ of that.
+/// Divergence of Qwen2.5-Coder-0.5B on a third text, 16,384 tokens: 0.0085, as with 0.2 or 0.1 for all widths; 0.0090
+/// with 0.5, 0.0090 with a fifth of each channel's own square. 4,096 tokens: 0.0093 with 0.5, 0.0095 with 0.2 or 1.
+float damping_of(std::int64_t channels, std::int64_t n_tokens) {
+    constexpr float kLeast = 0.01f;
+    return std::max(kLeast, static_cast<float>(channels) / static_cast<float>(n_tokens));
+}
+
 std::int64_t count_of(const Channels& channels) {
     return std::ssize(channels) - std::ranges::count(channels, kNoChannel);
 }
@@ -87,11 +96,6 @@ std::vector<Channels> channels_by_block(const GramBlocks& gram, std::span<const 
 
 }  // namespace
 
-float feedback_damping(std::int64_t channels, std::int64_t n_tokens) {
-    constexpr float kLeast = 0.01f;
-    return std::max(kLeast, static_cast<float>(channels) / static_cast<float>(n_tokens));
-}
-
 std::uint64_t FeedbackFactor::building_bytes(std::int64_t width, std::int64_t block) {
     const std::uint64_t square = sizeof(float) * static_cast<std::uint64_t>(block * block);
     // The coefficients of the blocks before; of this one first its sums, then its coefficients beside the square.
@@ -111,7 +115,7 @@ FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int6
     for (std::size_t block = 0; block < channels.size(); ++block)
         if (!channels[block].empty())
             append([&] { return gram.read(static_cast<std::int64_t>(block) * gram.block); }, channels[block],
-                   feedback_damping(count_of(channels[block]), gram.n_tokens));
+                   damping_of(count_of(channels[block]), gram.n_tokens));
 }
 
 /// @param read      the block

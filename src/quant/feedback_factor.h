@@ -12,12 +12,6 @@
 
 namespace plasticity {
 
-/// λ as a share of a block's mean diagonal: channels ÷ tokens, at least GPTQ's 0.01. The fewer tokens, the less their
-/// sums know of how so many channels go together; of independent channels the eigenvalues would spread by √ of that.
-/// Divergence of Qwen2.5-Coder-0.5B on a third text, 16,384 tokens: 0.0085, as with 0.2 or 0.1 for all widths; 0.0090
-/// with 0.5, 0.0090 with a fifth of each channel's own square. 4,096 tokens: 0.0093 with 0.5, 0.0095 with 0.2 or 1.
-float feedback_damping(std::int64_t channels, std::int64_t n_tokens);
-
 /// How rounding errors of earlier columns are made good by later ones.
 ///
 /// With damping λ, H + λI = M D Mᵀ, M upper triangular with a diagonal of ones, D diagonal. An error e of a row then
@@ -36,7 +30,7 @@ public:
         std::size_t offset = 0;     ///< into the block's coefficients
     };
 
-    /// Damped by feedback_damping, or more where a block would not be positive definite.
+    /// λ is the mean diagonal of a block times channels ÷ tokens, or more where it would not be positive definite.
     /// @param gram  of the matrix' input; channels of different blocks count as independent
     /// @param kept  the channels that the rows hold, ascending, or -1 for one that is zero in every input, which takes
     ///              no feedback and gives none; empty: all

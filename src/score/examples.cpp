@@ -95,14 +95,21 @@ std::string ExampleSet::sha256() const {
     return hash.finish();
 }
 
-ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer,
-                         const ExampleOptions& options) {
-    if (options.chunk < 2 || static_cast<std::size_t>(options.chunk) > kMaxRecordTokens)
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("score: --chunk {}; expected 2 to {}", options.chunk, kMaxRecordTokens));
+ExampleSet ExampleSet::first(std::int64_t tokens) const {
+    ExampleSet some{.examples = {}, .n_tokens = 0, .n_shortened = n_shortened};
+    for (const Example& example : examples) {
+        if (tokens > 0 && some.n_tokens >= tokens) break;
+        some.n_tokens += std::ssize(example.tokens);
+        some.examples.push_back(example);
+    }
+    return some;
+}
+
+ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer, std::int32_t chunk) {
+    if (chunk < 2 || static_cast<std::size_t>(chunk) > kMaxRecordTokens)
+        throw Error(ErrorKind::kUsage, fmt::format("score: --chunk {}; expected 2 to {}", chunk, kMaxRecordTokens));
     ExampleSet set;
     std::string text;
-    std::vector<Example> all;
     for (const CorpusRecord& record : records) {
         if (record.form == CorpusRecord::Form::kText) {
             if (!text.empty()) text += '\n';
@@ -115,15 +122,10 @@ ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokeniz
             example.targets.resize(kMaxRecordTokens);
             ++set.n_shortened;
         }
-        if (example.n_targets() > 0) all.push_back(std::move(example));
+        if (example.n_targets() > 0) set.examples.push_back(std::move(example));
     }
-    for (Example& example : from_plain_text(text, tokenizer, options.chunk)) all.push_back(std::move(example));
-
-    for (Example& example : all) {
-        if (options.max_tokens > 0 && set.n_tokens >= options.max_tokens) break;
-        set.n_tokens += static_cast<std::int64_t>(example.tokens.size());
-        set.examples.push_back(std::move(example));
-    }
+    for (Example& example : from_plain_text(text, tokenizer, chunk)) set.examples.push_back(std::move(example));
+    for (const Example& example : set.examples) set.n_tokens += std::ssize(example.tokens);
     if (set.examples.empty())
         throw Error(ErrorKind::kUsage,
                     "score: the data holds nothing to predict; expected at least two tokens of text, or "

@@ -12,11 +12,6 @@
 
 namespace plasticity {
 
-struct ExampleOptions {
-    std::int32_t chunk = 512;     ///< tokens an example of plain text holds
-    std::int64_t max_tokens = 0;  ///< whole examples are taken until so many tokens are reached; 0: all
-};
-
 struct ExampleSet {
     std::vector<Example> examples;
     std::int64_t n_tokens = 0;
@@ -24,7 +19,19 @@ struct ExampleSet {
 
     /// SHA-256 over ids and targets, in order.
     std::string sha256() const;
+    /// The first of them, whole ones until so many tokens are reached; 0: all.
+    ExampleSet first(std::int64_t tokens) const;
 };
+
+/// Where the next group ends that goes through the network together: one example, and more up to so many tokens.
+/// @param n_tokens_at  (place) → tokens
+template <typename TokensAt>
+std::size_t end_of_group(std::size_t first, std::size_t end, std::int64_t tokens_at_once, const TokensAt& n_tokens_at) {
+    std::int64_t n_tokens = 0;
+    do n_tokens += n_tokens_at(first++);
+    while (first < end && n_tokens < tokens_at_once);
+    return first;
+}
 
 /// A record longer than this is cut: attention's scores are held for all pairs of an example's tokens.
 inline constexpr std::size_t kMaxRecordTokens = 2048;
@@ -33,7 +40,6 @@ inline constexpr std::size_t kMaxRecordTokens = 2048;
 /// kept only when it is all there is); its first token becomes BOS where the model adds one. Every other record is an
 /// example of its own, of whose tokens only the completion, or what the assistant says, is a target.
 /// @throws Error (kUsage when nothing remains; kMalformed naming the record)
-ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer,
-                         const ExampleOptions& options);
+ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer, std::int32_t chunk);
 
 }  // namespace plasticity

@@ -12,7 +12,7 @@ namespace plasticity {
 namespace {
 
 /// That pass through a block before the next, so that rows of few inputs wait together.
-constexpr std::uint64_t kTokensTogether = 16384;
+constexpr std::int64_t kTokensTogether = 16384;
 
 }  // namespace
 
@@ -68,21 +68,20 @@ void GramCollector::add(std::span<const TensorId> matrices, std::span<const floa
     if (waiting_bytes_ >= options_.buffer_bytes) store_sums();
 }
 
-void GramCollector::collect(Backpropagation& engine, std::span<const Example> examples, Progress& progress) {
-    std::uint64_t n_all = 0, n_before = 0, n_shown = 0;
-    for (const Example& example : examples) n_all += example.tokens.size();
-    progress.begin("Gram matrices", n_all, "tokens");
-    for (std::size_t first = 0, end = 0; first < examples.size(); first = end) {
-        std::uint64_t n_tokens = 0;
-        while (end < examples.size() && (end == first || n_tokens + examples[end].tokens.size() <= kTokensTogether))
-            n_tokens += examples[end++].tokens.size();
-        const auto add_rows = [&](auto matrices, auto rows, auto channels) { add(matrices, rows, channels); };
-        engine.observe(examples.subspan(first, end - first), add_rows, [&](double share) {
-            const auto n = n_before + static_cast<std::uint64_t>(share * static_cast<double>(n_tokens));
+void GramCollector::collect(Backpropagation& engine, const ExampleSet& set, Progress& progress) {
+    const auto n_tokens_at = [&](std::size_t i) { return std::ssize(set.examples[i].tokens); };
+    const auto add_rows = [&](auto matrices, auto rows, auto channels) { add(matrices, rows, channels); };
+    progress.begin("Gram matrices", static_cast<std::uint64_t>(set.n_tokens), "tokens");
+    for (std::size_t first = 0, end = 0; first < set.examples.size(); first = end) {
+        end = end_of_group(first, set.examples.size(), kTokensTogether, n_tokens_at);
+        std::int64_t n_tokens = 0;
+        for (std::size_t i = first; i < end; ++i) n_tokens += n_tokens_at(i);
+        std::uint64_t n_shown = 0;
+        engine.observe(std::span(set.examples).subspan(first, end - first), add_rows, [&](double share) {
+            const auto n = static_cast<std::uint64_t>(share * static_cast<double>(n_tokens));
             progress.advance(n - n_shown);
             n_shown = n;
         });
-        n_before += n_tokens;
     }
     progress.end();
 }

@@ -106,15 +106,11 @@ struct Examples {
 };
 
 Examples read_examples(const ScoreOptions& options, const Tokenizer& tokenizer, Progress& progress) {
-    const std::vector<CorpusRecord> corpus = read_corpus(options.data);
-    const auto up_to = [&](std::int64_t n_tokens) {
-        return make_examples(corpus, tokenizer, {.chunk = options.chunk, .max_tokens = n_tokens});
-    };
-    Examples sets{.scored = up_to(options.max_tokens), .gram = {}};
-    if (options.gram) sets.gram = up_to(options.gram_tokens);
-    if (sets.scored.n_shortened > 0)
-        progress.note(fmt::format("{} records were cut at {} tokens", sets.scored.n_shortened, kMaxRecordTokens));
-    return sets;
+    const ExampleSet all = make_examples(read_corpus(options.data), tokenizer, options.chunk);
+    if (all.n_shortened > 0)
+        progress.note(fmt::format("{} records were cut at {} tokens", all.n_shortened, kMaxRecordTokens));
+    return {.scored = all.first(options.max_tokens),
+            .gram = options.gram ? all.first(options.gram_tokens) : ExampleSet{}};
 }
 
 BackpropagationOptions engine_options(const ScoreOptions& options, const Architecture& architecture,
@@ -297,7 +293,7 @@ GateGradients score(const ScoreOptions& options, Progress& progress) {
               .checkpoint = checkpoint ? &*checkpoint : nullptr,
               .checkpoint_every = options.checkpoint_every},
              progress);
-    if (gram) gram->collect(engine, examples.gram.examples, progress);
+    if (gram) gram->collect(engine, examples.gram, progress);
     model->require_unchanged();
     if (results.training) results.gradients.fine_tune = results.training->record();
     if (options.statistics) team.add_up(results.statistics);

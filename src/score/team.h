@@ -8,6 +8,7 @@
 #include "artifact/statistics.h"
 #include "core/ranks.h"
 #include "engine/backpropagation.h"
+#include "score/examples.h"
 
 namespace plasticity {
 
@@ -24,10 +25,7 @@ public:
     /// Where the next group ends that goes through the network together. @param n_tokens_at  (place) → tokens
     template <typename TokensAt>
     std::size_t end_of_group(std::size_t first, std::size_t end, const TokensAt& n_tokens_at) const {
-        std::int64_t n_tokens = 0;
-        do n_tokens += n_tokens_at(first++);
-        while (first < end && n_tokens < tokens_at_once_);
-        return first;
+        return plasticity::end_of_group(first, end, tokens_at_once_, n_tokens_at);
     }
 
     /// What all computed, by rank. @param mine  gates with n_heads[layer] values

@@ -16,8 +16,8 @@ using Ids = std::vector<std::int32_t>;
 
 class Examples : public testing::Test {
 protected:
-    ExampleSet make(const std::vector<CorpusRecord>& records, const ExampleOptions& options = {}) const {
-        return make_examples(records, tokenizer_, options);
+    ExampleSet make(const std::vector<CorpusRecord>& records, std::int32_t chunk = 512) const {
+        return make_examples(records, tokenizer_, chunk);
     }
 
     /// Text of the tokens that are (not) targets.
@@ -28,9 +28,9 @@ protected:
         return text;
     }
 
-    void expect_error(ErrorKind kind, const std::vector<CorpusRecord>& records, const ExampleOptions& options = {}) {
+    void expect_error(ErrorKind kind, const std::vector<CorpusRecord>& records, std::int32_t chunk = 512) {
         try {
-            make(records, options);
+            make(records, chunk);
             ADD_FAILURE() << "accepted";
         } catch (const Error& error) {
             EXPECT_EQ(error.kind(), kind) << error.what();
@@ -41,7 +41,7 @@ protected:
 };
 
 TEST_F(Examples, PlainTextIsJoinedAndCutIntoWholeChunks) {
-    const ExampleSet set = make({text_record("abc"), text_record("defgh")}, {.chunk = 4});
+    const ExampleSet set = make({text_record("abc"), text_record("defgh")}, 4);
     ASSERT_EQ(set.examples.size(), 2u);
     EXPECT_EQ(set.examples[0].tokens, (Ids{'a', 'b', 'c', tokenizer_.encode("\n", false, false).front()}));
     EXPECT_EQ(text_of(set.examples[1], true), "defg");
@@ -51,7 +51,7 @@ TEST_F(Examples, PlainTextIsJoinedAndCutIntoWholeChunks) {
 }
 
 TEST_F(Examples, TextShorterThanAChunkIsAllThereIs) {
-    const ExampleSet set = make({text_record("abc")}, {.chunk = 512});
+    const ExampleSet set = make({text_record("abc")}, 512);
     ASSERT_EQ(set.examples.size(), 1u);
     EXPECT_EQ(text_of(set.examples[0], true), "abc");
 }
@@ -59,7 +59,7 @@ TEST_F(Examples, TextShorterThanAChunkIsAllThereIs) {
 TEST_F(Examples, ChunksStartWithBosWhereTheModelAddsOne) {
     GgufMetadata metadata = test::tiny_tokenizer();
     metadata.set("tokenizer.ggml.add_bos_token", true);
-    const ExampleSet set = make_examples({text_record("abcdefg")}, Tokenizer(metadata), {.chunk = 4});
+    const ExampleSet set = make_examples({text_record("abcdefg")}, Tokenizer(metadata), 4);
     ASSERT_EQ(set.examples.size(), 2u);
     EXPECT_EQ(set.examples[0].tokens, (Ids{test::kTinyEndOfText, 'a', 'b', 'c'}));
     EXPECT_EQ(set.examples[1].tokens, (Ids{test::kTinyEndOfText, 'e', 'f', 'g'}));
@@ -108,9 +108,9 @@ TEST_F(Examples, RecordsWithNothingToPredictAreLeftOut) {
 TEST_F(Examples, WholeExamplesUntilTheTokensAskedFor) {
     const std::vector<CorpusRecord> records(10, tokens_record({1, 2, 3, 4, 5}));
     EXPECT_EQ(make(records).examples.size(), 10u);
-    EXPECT_EQ(make(records, {.max_tokens = 1}).examples.size(), 1u);
-    EXPECT_EQ(make(records, {.max_tokens = 10}).examples.size(), 2u);
-    EXPECT_EQ(make(records, {.max_tokens = 11}).n_tokens, 15);
+    EXPECT_EQ(make(records).first(1).examples.size(), 1u);
+    EXPECT_EQ(make(records).first(10).examples.size(), 2u);
+    EXPECT_EQ(make(records).first(11).n_tokens, 15);
 }
 
 TEST_F(Examples, LongRecordsAreCutAndCounted) {
@@ -131,8 +131,7 @@ TEST_F(Examples, SaysSoWhenNothingIsLeft) {
 }
 
 TEST_F(Examples, RefusesChunksOutOfRange) {
-    for (const std::int32_t chunk : {-1, 0, 1, 2049})
-        expect_error(ErrorKind::kUsage, {text_record("abc")}, {.chunk = chunk});
+    for (const std::int32_t chunk : {-1, 0, 1, 2049}) expect_error(ErrorKind::kUsage, {text_record("abc")}, chunk);
 }
 
 TEST_F(Examples, HashTellsTokensAndTargetsApart) {

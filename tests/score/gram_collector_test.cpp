@@ -50,6 +50,7 @@ TEST_F(GramCollection, HoldsEveryInputAndDoesNotDependOnThreads) {
                                                            {"blk.1.ffn_gate.weight", 32},
                                                            {"blk.1.ffn_down.weight", 32},
                                                            {"token_embd.weight", 32}}));
+    EXPECT_EQ(file.header().n_tokens % 8, 0);
     EXPECT_EQ(file.header().model_sha256.size(), 64u);
 }
 
