@@ -3,7 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 option(BUILD_SHARED_LIBS "The installed library is shared and holds ggml and libllama; OFF: static, and names them" ON)
-set(stage_libraries core io model artifact engine quant score plan compress verify infer serve api)
+set(stage_libraries core io model artifact engine quant score plan compress heal verify infer serve api)
 set(plasticity_objects "")
 foreach(name IN LISTS stage_libraries)
     list(APPEND plasticity_objects $<TARGET_OBJECTS:plasticity_${name}>)

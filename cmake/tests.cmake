@@ -55,7 +55,7 @@ endforeach()
     set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${CMAKE_BINARY_DIR}/test_${name}_environment.cmake)
 endfunction()
 
-set(unit_directories core io model artifact engine quant score plan compress verify infer serve api report ipc pipeline cli)
+set(unit_directories core io model artifact engine quant score plan compress heal verify infer serve api report ipc pipeline cli)
 foreach(name IN LISTS unit_directories)
     plasticity_tests(${name} unit plasticity_${name})
 endforeach()

@@ -51,6 +51,7 @@ void add_score_command(CLI::App& program, CommandResult& result);
 void add_merge_command(CLI::App& program, CommandResult& result);
 void add_plan_command(CLI::App& program, CommandResult& result);
 void add_compress_command(CLI::App& program, CommandResult& result);
+void add_heal_command(CLI::App& program, CommandResult& result);
 void add_verify_command(CLI::App& program, CommandResult& result);
 void add_infer_command(CLI::App& program, CommandResult& result);
 void add_chat_command(CLI::App& program, CommandResult& result);

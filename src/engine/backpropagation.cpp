@@ -106,6 +106,12 @@ double normalise(std::vector<float>& values) {
     return std::ldexp(1.0, exponent);
 }
 
+std::vector<double> scaled(std::span<const float> values, double scale) {
+    std::vector<double> result(values.begin(), values.end());
+    for (double& value : result) value *= scale;
+    return result;
+}
+
 void add_scaled(std::vector<float>& sums, const ggml_tensor* tensor, double weight) {
     const std::vector<float> values = values_of(tensor);
     for (std::size_t i = 0; i < sums.size(); ++i)
@@ -147,7 +153,7 @@ std::vector<ExampleGradients> Backpropagation::sweep(std::span<const Visit> visi
     forward(passages, nullptr, observers, sweep_cost());
     weights_.hold_output(MatrixOrders::kBoth);
     for (Passage& passage : passages) {
-        compute_loss(passage, true, passage.visit.is_observed ? observers.activations : ActivationObserver{});
+        compute_loss(passage, true, observers);
         if (passage.visit.curvature_seed) draw_gradient(passage, observers.curvature);
         advance(1);
     }
@@ -180,9 +186,7 @@ double Backpropagation::loss(const Example& example, const Gates& gates) {
     return passages.front().result.loss;
 }
 
-std::vector<double> Backpropagation::losses(std::span<const Example* const> examples) {
-    std::vector<Visit> visits;
-    for (const Example* example : examples) visits.push_back({.example = example});
+std::vector<double> Backpropagation::losses(std::span<const Visit> visits) {
     std::vector<Passage> passages = begin_forward(visits);
     forward(passages, nullptr, {}, architecture().n_layer());
     weights_.hold_output(MatrixOrders::kForward);
@@ -260,6 +264,18 @@ std::size_t Backpropagation::slot_before(const Passage& passage, int layer) cons
     return passage.first_slot + (passage.returns ? static_cast<std::size_t>(layer) : 0);
 }
 
+GraphScope Backpropagation::scope_of(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
+                                     const RowScaleInputs& row_scales) const {
+    return {.context = graph.context(),
+            .architecture = architecture(),
+            .positions = positions,
+            .rope_factors = weights_.rope_factors(),
+            .exact = true,
+            .lora = lora.nodes(),
+            .on_cpu = !backend_.has_device(),
+            .row_scales = row_scales.nodes()};
+}
+
 std::int64_t Backpropagation::window_of(const LayerWeights& layer, std::int64_t n_tokens) const {
     return layer.slides ? architecture().window.n_tokens : n_tokens;
 }
@@ -286,8 +302,8 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
     graph.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph, n_tokens);
     const LoraInputs lora(graph, adapter_, layer, n_tokens, passage.visit.dropout);
-    const GraphScope scope{graph.context(), architecture(),        sequence.positions, weights_.rope_factors(), true,
-                           lora.nodes(),    !backend_.has_device()};
+    const RowScaleInputs row_scales(graph, row_scales_, layer);
+    const GraphScope scope = scope_of(graph, sequence.positions, lora, row_scales);
     ggml_tensor* x = graph.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
@@ -300,7 +316,7 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
         for (ggml_tensor* read : {forward.feed_forward.normed, forward.feed_forward.activated}) graph.keep(read);
     }
     if (kept != nullptr) {
-        keep_for_backward(graph, weights, forward);
+        keep_for_backward(graph, scope, weights, forward);
         kept->forward = forward;
     }
     ggml_tensor* output = graph.keep(forward.feed_forward.output);
@@ -308,6 +324,7 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
     fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
     fill<float>(x, stash_.get(slot_before(passage, layer)));
     lora.fill(backend_.threads());
+    row_scales.fill();
     if (factors != nullptr) fill<float>(factors, (*gates)[index]);
     graph.run();
     stash_.put(slot_before(passage, layer + 1), values_of(output));
@@ -325,16 +342,17 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
 void Backpropagation::backward(Passage& passage, int layer, const SweepObservers& observers,
                                const LoraTraining* training) {
     passage.result.gates[static_cast<std::size_t>(layer)] =
-        backward_layer(passage, passage.targets, layer, nullptr, training);
+        backward_layer(passage, passage.targets, layer,
+                       {.vectors = observers.vectors ? &observers.vectors : nullptr, .training = training});
     if (!passage.visit.curvature_seed) return;
-    const std::vector<double> slopes = backward_layer(passage, passage.drawn, layer, &observers.curvature, nullptr);
+    const std::vector<double> slopes =
+        backward_layer(passage, passage.drawn, layer, {.curvature = &observers.curvature});
     observers.curvature.gates({.matrix = {TensorRole::kAttentionOutput, layer}, .slopes = slopes});
 }
 
-/// @returns ∂L/∂gate of every head. @param observer  nullptr: none
-/// @param training  nullptr: adapters get no gradients
+/// @returns ∂L/∂gate of every head
 std::vector<double> Backpropagation::backward_layer(const Passage& passage, Signal& signal, int layer,
-                                                    const CurvatureObserver* observer, const LoraTraining* training) {
+                                                    const BackwardTakers& takers) {
     throw_if_interrupted();
     std::vector<float> gradient = stash_.get(signal.slot);
     signal.scale *= normalise(gradient);
@@ -343,24 +361,28 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
     graph_.begin(kMaxNodes);
     const SequenceInputs sequence = declare_sequence(graph_, n_tokens);
     const LoraInputs lora(graph_, adapter_, layer, n_tokens, passage.visit.dropout);
-    const GraphScope scope{graph_.context(), architecture(),        sequence.positions, weights_.rope_factors(), true,
-                           lora.nodes(),     !backend_.has_device()};
+    const RowScaleInputs row_scales(graph_, row_scales_, layer);
+    std::vector<VectorBack> vectors;
+    GraphScope scope = scope_of(graph_, sequence.positions, lora, row_scales);
+    if (takers.vectors != nullptr) scope.vectors = &vectors;
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
-    const LayerForward forward =
-        passage.is_kept ? kept_forward(scope.context, weights, kept_[static_cast<std::size_t>(layer)].forward, x)
-                        : build_layer_forward(scope, weights, x, sequence.mask, nullptr);
+    const LayerForward forward = passage.is_kept
+                                     ? kept_forward(scope, weights, kept_[static_cast<std::size_t>(layer)].forward, x)
+                                     : build_layer_forward(scope, weights, x, sequence.mask, nullptr);
     if (!passage.is_kept && forward.heads != nullptr) graph_.keep(forward.heads);
     const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
-    if (observer != nullptr) keep_curvature(graph_, passage.is_kept ? nullptr : &forward, gradients);
-    if (training != nullptr) keep_lora(graph_, adapter_->of_layer(layer), gradients);
+    if (takers.curvature != nullptr) keep_curvature(graph_, passage.is_kept ? nullptr : &forward, gradients);
+    for (const VectorBack& vector : vectors) graph_.keep(vector.gradient);
+    if (takers.training != nullptr) keep_lora(graph_, adapter_->of_layer(layer), gradients);
     graph_.keep(gradients.input);
     graph_.prepare();
     fill_sequence(sequence, n_tokens, window_of(weights, n_tokens));
     fill<float>(x, stash_.get(slot_before(passage, layer)));
     fill<float>(above, gradient);
     lora.fill(backend_.threads());
+    row_scales.fill();
     graph_.run();
     const LayerRun run{.layer = layer,
                        .n_tokens = n_tokens,
@@ -368,8 +390,11 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
                        .scale = signal.scale,
                        .forward = forward,
                        .gradients = gradients};
-    if (training != nullptr) add_lora_gradients(run, *training);
-    if (observer != nullptr) show_layer_curvature(run, *observer);
+    if (takers.training != nullptr) add_lora_gradients(run, *takers.training);
+    if (takers.curvature != nullptr) show_layer_curvature(run, *takers.curvature);
+    if (takers.vectors != nullptr)
+        for (const auto& [role, is_bias, node] : vectors)
+            (*takers.vectors)({role, layer, is_bias}, scaled(values_of(node), signal.scale));
     stash_.put(signal.slot, values_of(gradients.input));
     return gate_slopes(run);
 }

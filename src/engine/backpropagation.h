@@ -31,7 +31,7 @@ struct Example {
 
 /// What one example says of every query head.
 struct ExampleGradients {
-    double loss = 0;                         ///< mean cross-entropy of the targets, nats
+    double loss = 0;                         ///< mean of the targets, nats: cross-entropy, or divergence from a teacher
     std::vector<std::vector<double>> gates;  ///< [layer][query head]: ∂loss/∂gate at gate = 1
 };
 
@@ -39,6 +39,12 @@ struct ExampleGradients {
 /// @param rows  [tokens][channels] F32, valid during the call
 using ActivationObserver =
     std::function<void(std::span<const TensorId> matrices, std::span<const float> rows, std::int64_t channels)>;
+
+/// Sees ∂loss/∂ of a norm's weight or a bias, in the model's own order. @param gradient  [entries]
+using VectorObserver = std::function<void(const TensorId& vector, std::span<const double> gradient)>;
+
+/// Logits of another model for positions [first, first + n) of an example. @param logits  resized to [n][n_vocab]
+using TeacherLogits = std::function<void(std::int64_t first, std::int64_t n, std::vector<float>& logits)>;
 
 struct BackpropagationOptions {
     WeightPrecision precision = WeightPrecision::kF16;  ///< not kStored
@@ -57,12 +63,14 @@ struct Visit {
     bool is_observed = false;                     ///< shows its activations
     std::optional<std::uint64_t> curvature_seed;  ///< of labels drawn from the model's own distribution, to be
                                                   ///< backpropagated in place of the targets, too
+    const TeacherLogits* teacher = nullptr;       ///< the loss is KL(teacher ‖ model) where tokens are targets
 };
 
 /// Who sees what; members may be empty.
 struct SweepObservers {
     ActivationObserver activations;
     CurvatureObserver curvature;
+    VectorObserver vectors{};                      ///< of norms, biases and, where the network has some, row scales
     std::function<void(double share)> progressed;  ///< of the sweep's work, after each part of it
 };
 
@@ -82,6 +90,10 @@ public:
     /// @param adapter  must outlive its use; nullptr: none
     void use_adapter(const LoraAdapter* adapter) { adapter_ = adapter; }
 
+    /// From now on rows of matrices are multiplied by these factors, which the caller may change between two calls.
+    /// @param scales  must outlive its use; nullptr: none
+    void use_row_scales(const RowScales* scales) { row_scales_ = scales; }
+
     /// Takes examples through the network together, a block after the other. Whatever is shown of one matrix is shown
     /// in the examples' order, and all gradients are those of one example after the other.
     /// @param training  takes the adapter's gradients, too; nullptr: nobody does
@@ -98,12 +110,16 @@ public:
     /// The same loss with any factors on the heads' outputs, forward only. For checks by finite differences.
     /// @param gates  [layer][query head]
     double loss(const Example& example, const std::vector<std::vector<float>>& gates);
-    /// The losses alone, without dropout: forward only.
-    std::vector<double> losses(std::span<const Example* const> examples);
+    /// The losses alone: forward only.
+    std::vector<double> losses(std::span<const Visit> visits);
     /// What every matrix reads in these examples, all of one block before the next, shown in their order, without
     /// dropout: forward only, and no logits. @param progressed  takes the share that is done, block after block
     void observe(std::span<const Example> examples, const ActivationObserver& observer,
                  const std::function<void(double share)>& progressed);
+
+    /// Other values for a norm's weight or a bias, of weights that stay in memory.
+    /// @throws Error (kInternal) where there is no such vector, one of another length, or weights pass through memory
+    void set_vector(const TensorId& vector, std::span<const float> values) { weights_.set_vector(vector, values); }
 
     const Architecture& architecture() const { return weights_.architecture(); }
     const std::string& backend_label() const { return backend_.label(); }
@@ -154,27 +170,41 @@ private:
     void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers, double work);
     std::size_t slot_before(const Passage& passage, int layer) const;
     std::size_t last_slot(const Passage& passage) const { return slot_before(passage, architecture().n_layer()); }
+    GraphScope scope_of(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
+                        const RowScaleInputs& row_scales) const;
     std::int64_t window_of(const LayerWeights& layer, std::int64_t n_tokens) const;
     void embed(const Passage& passage);
     void forward_layer(const Passage& passage, int layer, const Gates* gates, const ActivationObserver& observer);
     int backward_cost() const { return kept_.empty() ? 2 : 1; }  ///< of a block, in forward passes
     /// Of an example, with what the output takes.
     double sweep_cost() const { return architecture().n_layer() * (1 + backward_cost()) + 1; }
-    void compute_loss(Passage& passage, bool want_gradient, const ActivationObserver& observer);
+    /// Of the last norm's two sides.
+    struct OutputGradients {
+        std::vector<float> input;    ///< [tokens][n_embd]; empty: not wanted
+        std::vector<double> weight;  ///< [n_embd]; empty: not wanted
+    };
+    /// Who takes what of a block's backward pass; nullptr: nobody.
+    struct BackwardTakers {
+        const CurvatureObserver* curvature = nullptr;
+        const VectorObserver* vectors = nullptr;
+        const LoraTraining* training = nullptr;
+    };
+
+    void compute_loss(Passage& passage, bool want_gradient, const SweepObservers& observers);
     void show_output_rows(const Passage& passage, const ActivationObserver& observer);
     Prediction predict(std::span<const float> last, std::int64_t first, std::int64_t n, bool keep_hidden);
+    double subtract_teacher(const Visit& visit, std::int64_t first, std::int64_t n, ggml_tensor* probabilities) const;
     double subtract_targets(const Example& example, std::int64_t first, std::int64_t n,
                             ggml_tensor* probabilities) const;
     void backward_output(std::span<const float> last, std::int64_t first, std::int64_t n, ggml_tensor* logits_gradient,
-                         std::vector<float>& result);
+                         OutputGradients& result);
     template <typename Value>
     std::span<Value> rows_of(std::span<Value> values, std::int64_t first, std::int64_t n) const {
         const auto width = static_cast<std::size_t>(architecture().n_embd);
         return values.subspan(static_cast<std::size_t>(first) * width, static_cast<std::size_t>(n) * width);
     }
     void backward(Passage& passage, int layer, const SweepObservers& observers, const LoraTraining* training);
-    std::vector<double> backward_layer(const Passage& passage, Signal& signal, int layer,
-                                       const CurvatureObserver* observer, const LoraTraining* training);
+    std::vector<double> backward_layer(const Passage& passage, Signal& signal, int layer, const BackwardTakers& takers);
     void add_lora_gradients(const LayerRun& run, const LoraTraining& training) const;
     std::vector<double> gate_slopes(const LayerRun& run) const;
 
@@ -200,6 +230,7 @@ private:
     std::vector<KeptLayer> kept_;  ///< empty: forward passes are computed again
     Stash stash_;
     const LoraAdapter* adapter_ = nullptr;
+    const RowScales* row_scales_ = nullptr;
 };
 
 }  // namespace plasticity

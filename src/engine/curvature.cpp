@@ -54,7 +54,7 @@ void Backpropagation::draw_gradient(Passage& passage, const CurvatureObserver& o
     Example drawn = passage.example();
     Sums output(architecture().n_vocab, architecture().n_embd);
     const std::vector<float> last = stash_.get(last_slot(passage));
-    std::vector<float> gradient(last.size());
+    OutputGradients gradients{.input = std::vector<float>(last.size()), .weight = {}};
     const std::int64_t n_predictions = passage.n_tokens() - 1;
     for (std::int64_t first = 0; first < n_predictions; first += kLossRows) {
         throw_if_interrupted();
@@ -64,13 +64,13 @@ void Backpropagation::draw_gradient(Passage& passage, const CurvatureObserver& o
         draw_labels(drawn, first, *passage.visit.curvature_seed, probabilities);
         add_output_curvature(values_of(prediction.hidden), probabilities, output.rows, output.columns);
         subtract_targets(drawn, first, n, prediction.probabilities);
-        backward_output(last, first, n, prediction.probabilities, gradient);
+        backward_output(last, first, n, prediction.probabilities, gradients);
     }
     observer.matrix({.matrix = weights_.output_id(),
                      .rows = output.rows,
                      .columns = output.columns,
                      .n_targets = drawn.n_targets()});
-    stash_.put(passage.drawn.slot, std::move(gradient));
+    stash_.put(passage.drawn.slot, std::move(gradients.input));
 }
 
 /// Replaces the targets among tokens [first + 1, …] by draws, and sets the probabilities of positions without to zero.

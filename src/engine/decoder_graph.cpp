@@ -33,8 +33,10 @@ class MatrixInput {
 public:
     MatrixInput(ggml_context* context, ggml_tensor* x) : context_(context), x_(x) {}
 
-    ggml_tensor* times(ggml_tensor* weight, ggml_tensor* bias = nullptr, const LoraNodes& lora = {}) {
+    ggml_tensor* times(ggml_tensor* weight, ggml_tensor* bias = nullptr, const LoraNodes& lora = {},
+                       ggml_tensor* row_scales = nullptr) {
         ggml_tensor* y = build_product(context_, weight, of_length(weight->ne[0]));
+        if (row_scales != nullptr) y = ggml_mul(context_, y, row_scales);
         if (lora.a != nullptr) y = ggml_add(context_, y, build_lora(context_, lora, x_));
         return bias != nullptr ? ggml_add(context_, y, bias) : y;
     }
@@ -61,6 +63,11 @@ ggml_tensor* cut_to(ggml_context* context, ggml_tensor* rows, std::int64_t n) {
 const LayerLora& lora_of(const GraphScope& scope) {
     static constexpr LayerLora kNone{};
     return scope.lora != nullptr ? *scope.lora : kNone;
+}
+
+const LayerRowScales& row_scales_of(const GraphScope& scope) {
+    static constexpr LayerRowScales kNone{};
+    return scope.row_scales != nullptr ? *scope.row_scales : kNone;
 }
 
 constexpr float kGeluRoot = 0.79788456080286535588f;  // √(2/π)
@@ -134,14 +141,15 @@ Projections build_projections(const GraphScope& scope, const LayerWeights& layer
     p.normed = build_rms_norm(scope, x, layer.attention_norm);
     MatrixInput input(context, p.normed);
     const LayerLora& lora = lora_of(scope);
-    p.raw_query = as_heads(input.times(layer.query, layer.query_bias, lora.query), layer.geometry.n_head);
-    p.raw_key = as_heads(input.times(layer.key, layer.key_bias, lora.key), layer.geometry.n_head_kv);
+    const LayerRowScales& scales = row_scales_of(scope);
+    p.raw_query = as_heads(input.times(layer.query, layer.query_bias, lora.query, scales.query), layer.geometry.n_head);
+    p.raw_key = as_heads(input.times(layer.key, layer.key_bias, lora.key, scales.key), layer.geometry.n_head_kv);
     const auto normed_heads = [&](ggml_tensor* heads, ggml_tensor* norm) {
         return norm != nullptr ? build_rms_norm(scope, heads, norm) : heads;
     };
     p.query = build_rope(scope, layer, normed_heads(p.raw_query, layer.query_norm));
     p.key = build_rope(scope, layer, normed_heads(p.raw_key, layer.key_norm));
-    p.value = as_heads(input.times(layer.value, layer.value_bias, lora.value), layer.geometry.n_head_kv);
+    p.value = as_heads(input.times(layer.value, layer.value_bias, lora.value, scales.value), layer.geometry.n_head_kv);
     return p;
 }
 
@@ -154,7 +162,8 @@ Addition build_attention_output(const GraphScope& scope, const LayerWeights& lay
                                 ggml_tensor* residual) {
     Addition a{};
     a.projected = MatrixInput(scope.context, heads)
-                      .times(layer.attention_output, layer.attention_output_bias, lora_of(scope).attention_output);
+                      .times(layer.attention_output, layer.attention_output_bias, lora_of(scope).attention_output,
+                             row_scales_of(scope).attention_output);
     a.output = added_to(scope, residual, a.projected, layer.attention_post_norm);
     return a;
 }
@@ -165,10 +174,11 @@ FeedForward build_feed_forward(const GraphScope& scope, const LayerWeights& laye
     f.normed = build_rms_norm(scope, x, layer.feed_forward_norm);
     MatrixInput input(context, f.normed);
     const LayerLora& lora = lora_of(scope);
-    f.gate = input.times(layer.gate, nullptr, lora.gate);
-    f.up = input.times(layer.up, nullptr, lora.up);
+    const LayerRowScales& scales = row_scales_of(scope);
+    f.gate = input.times(layer.gate, nullptr, lora.gate, scales.gate);
+    f.up = input.times(layer.up, nullptr, lora.up, scales.up);
     f.activated = activated(scope, f.gate, f.up);
-    f.projected = MatrixInput(context, f.activated).times(layer.down, nullptr, lora.down);
+    f.projected = MatrixInput(context, f.activated).times(layer.down, nullptr, lora.down, scales.down);
     f.output = added_to(scope, x, f.projected, layer.feed_forward_post_norm);
     return f;
 }

@@ -2,7 +2,10 @@
 
 #include <ggml.h>
 
+#include <vector>
+
 #include "engine/lora_graph.h"
+#include "engine/row_scales.h"
 #include "engine/weights.h"
 #include "model/architecture.h"
 
@@ -19,15 +22,24 @@ namespace plasticity {
 /// {head_dim, heads, tokens}. A block without attention starts at y = x. The parts are separate so that generation (KV
 /// cache), evaluation and backpropagation share them.
 
+/// ∂L/∂ of a norm's weight, a bias, or the row scales of a matrix of one block, as a node of a graph.
+struct VectorBack {
+    TensorRole role;
+    bool is_bias;
+    ggml_tensor* gradient;  ///< shaped as the vector
+};
+
 /// What the nodes of one graph have in common.
 struct GraphScope {
     ggml_context* context;
     const Architecture& architecture;
-    ggml_tensor* positions;           ///< I32 {tokens}
-    ggml_tensor* rope_factors;        ///< F32 {n_rot / 2}, or nullptr
-    bool exact = false;               ///< GELU in F32; ggml's own kernel looks it up in a table of F16
-    const LayerLora* lora = nullptr;  ///< adapters of the block that is built; nullptr: none
-    bool on_cpu = false;              ///< all of the graph runs there
+    ggml_tensor* positions;                      ///< I32 {tokens}
+    ggml_tensor* rope_factors;                   ///< F32 {n_rot / 2}, or nullptr
+    bool exact = false;                          ///< GELU in F32; ggml's own kernel looks it up in a table of F16
+    const LayerLora* lora = nullptr;             ///< adapters of the block that is built; nullptr: none
+    bool on_cpu = false;                         ///< all of the graph runs there
+    const LayerRowScales* row_scales = nullptr;  ///< of the block that is built; nullptr: none
+    std::vector<VectorBack>* vectors = nullptr;  ///< takes what a backward pass says of them; nullptr: nobody asks
 };
 
 /// matrix · x, summed in F32 whatever the device: some sum F16 products in F16 by themselves.

@@ -11,18 +11,45 @@ ggml_tensor* swap_heads_and_tokens(ggml_context* context, ggml_tensor* x) {
     return ggml_permute(context, x, 0, 2, 1, 3);
 }
 
+/// A norm of the block: its weight, and what it norms.
+struct Norm {
+    TensorRole role;
+    ggml_tensor* weight;
+    ggml_tensor* x;
+};
+
 /// ∂L/∂x of RMSNorm(x) · weight. `normed_gradient` is ∂L/∂ of the product.
-ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight, ggml_tensor* x) {
-    ggml_tensor* scaled = ggml_mul(scope.context, normed_gradient, weight);
-    return ggml_rms_norm_back(scope.context, scaled, x, scope.architecture.rms_norm_epsilon);
+ggml_tensor* rms_norm_back(const GraphScope& scope, ggml_tensor* normed_gradient, const Norm& norm) {
+    if (scope.vectors != nullptr)
+        scope.vectors->push_back({norm.role, false, norm_weight_back(scope, normed_gradient, norm.weight, norm.x)});
+    ggml_tensor* scaled = ggml_mul(scope.context, normed_gradient, norm.weight);
+    return ggml_rms_norm_back(scope.context, scaled, norm.x, scope.architecture.rms_norm_epsilon);
+}
+
+/// @param gradient  of what a projection gives, {rows, tokens}  @param bias  nullptr: it has none
+void bias_back(const GraphScope& scope, TensorRole role, ggml_tensor* gradient, ggml_tensor* bias) {
+    if (scope.vectors != nullptr && bias != nullptr)
+        scope.vectors->push_back({role, true, ggml_repeat_back(scope.context, gradient, bias)});
+}
+
+/// ∂L/∂ of the factors on a matrix' rows: Σ over tokens of gradient · (y − bias) ÷ factor.
+/// @param gradient  of what the matrix gives  @param y  that, bias included, {rows, tokens}
+void row_scale_back(const GraphScope& scope, TensorRole role, ggml_tensor* gradient, ggml_tensor* y,
+                    ggml_tensor* bias = nullptr) {
+    ggml_tensor* scales = scope.row_scales != nullptr ? scope.row_scales->of(role) : nullptr;
+    if (scales == nullptr || scope.vectors == nullptr) return;
+    ggml_context* context = scope.context;
+    ggml_tensor* product = ggml_reshape_2d(context, y, gradient->ne[0], gradient->ne[1]);
+    if (bias != nullptr) product = ggml_sub(context, product, bias);
+    ggml_tensor* sum = ggml_repeat_back(context, ggml_mul(context, gradient, product), scales);
+    scope.vectors->push_back({role, false, ggml_div(context, sum, scales)});
 }
 
 /// From the gradient of a block's output to that of what a projection gave, through multiplier and norm.
-ggml_tensor* addition_back(const GraphScope& scope, ggml_tensor* gradient, ggml_tensor* post_norm,
-                           ggml_tensor* projected) {
+ggml_tensor* addition_back(const GraphScope& scope, ggml_tensor* gradient, const Norm& post_norm) {
     const float multiplier = scope.architecture.multipliers.residual;
     if (multiplier != 1.0f) gradient = ggml_scale(scope.context, gradient, multiplier);
-    return post_norm != nullptr ? rms_norm_back(scope, gradient, post_norm, projected) : gradient;
+    return post_norm.weight != nullptr ? rms_norm_back(scope, gradient, post_norm) : gradient;
 }
 
 /// From the gradient of what a matrix and its adapter write to that of what they read.
@@ -35,7 +62,10 @@ public:
     const TransposedLayer& transposed() const { return transposed_; }
 
     ggml_tensor* input(TensorRole role, ggml_tensor* transposed, ggml_tensor* x, ggml_tensor* gradient) {
-        ggml_tensor* through = build_product(scope_.context, transposed, gradient);
+        ggml_tensor* product_gradient = gradient;
+        if (scope_.row_scales != nullptr && scope_.row_scales->of(role) != nullptr)
+            product_gradient = ggml_mul(scope_.context, gradient, scope_.row_scales->of(role));
+        ggml_tensor* through = build_product(scope_.context, transposed, product_gradient);
         if (scope_.lora == nullptr || scope_.lora->of(role).a == nullptr) return through;
         const LoraBack back = build_lora_back(scope_.context, scope_.lora->of(role), x, gradient, scope_.on_cpu);
         gradients_.of(role) = back;
@@ -74,29 +104,34 @@ FeedForwardGradients feed_forward_back(ProjectionBack& back, const LayerWeights&
     const TransposedLayer& transposed = back.transposed();
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
-    ggml_tensor* projected = addition_back(scope, gradient, layer.feed_forward_post_norm, f.projected);
+    ggml_tensor* projected =
+        addition_back(scope, gradient, {R::kFeedForwardPostNorm, layer.feed_forward_post_norm, f.projected});
+    row_scale_back(scope, R::kDown, projected, f.projected);
     const auto [gate, up] = activation_back(scope, f, back.input(R::kDown, transposed.down, f.activated, projected));
+    row_scale_back(scope, R::kGate, gate, f.gate);
+    row_scale_back(scope, R::kUp, up, f.up);
     ggml_tensor* normed = ggml_add(context, back.input(R::kGate, transposed.gate, f.normed, gate),
                                    back.input(R::kUp, transposed.up, f.normed, up));
-    ggml_tensor* input = rms_norm_back(scope, normed, layer.feed_forward_norm, forward.attended);
+    ggml_tensor* input = rms_norm_back(scope, normed, {R::kFeedForwardNorm, layer.feed_forward_norm, forward.attended});
     return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
 
 /// Visits what a block's backward pass reads of its forward pass; `visit` may replace it.
 template <typename Visit>
-void for_each_read(const LayerWeights& layer, LayerForward& forward, const Visit& visit) {
+void for_each_read(const GraphScope& scope, const LayerWeights& layer, LayerForward& forward, const Visit& visit) {
+    const bool reads_products = scope.row_scales != nullptr;
     if (forward.heads != nullptr) {
         Projections& p = forward.projections;
         for (ggml_tensor** read :
              {&p.normed, &p.query, &p.key, &p.value, &forward.probabilities, &forward.heads, &forward.attended})
             visit(*read);
-        if (layer.query_norm != nullptr) visit(p.raw_query);
-        if (layer.key_norm != nullptr) visit(p.raw_key);
-        if (layer.attention_post_norm != nullptr) visit(forward.projected);
+        if (layer.query_norm != nullptr || reads_products) visit(p.raw_query);
+        if (layer.key_norm != nullptr || reads_products) visit(p.raw_key);
+        if (layer.attention_post_norm != nullptr || reads_products) visit(forward.projected);
     }
     FeedForward& f = forward.feed_forward;
     for (ggml_tensor** read : {&f.normed, &f.gate, &f.up, &f.activated}) visit(*read);
-    if (layer.feed_forward_post_norm != nullptr) visit(f.projected);
+    if (layer.feed_forward_post_norm != nullptr || reads_products) visit(f.projected);
 }
 
 struct AttentionGradients {
@@ -113,9 +148,9 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
     const auto fold_transposed = [&](ggml_tensor* x) {  // {a, tokens, n_head} → {tokens · group, a, n_head_kv}
         return contiguous_transpose(context, ggml_reshape_3d(context, x, x->ne[0], folded, n_kv), scope.on_cpu);
     };
-    const auto before_rope = [&](ggml_tensor* x, ggml_tensor* norm, ggml_tensor* raw) {
+    const auto before_rope = [&](ggml_tensor* x, const Norm& norm) {
         ggml_tensor* turned = build_rope_back(scope, layer, ggml_cont(context, swap_heads_and_tokens(context, x)));
-        return norm != nullptr ? rms_norm_back(scope, turned, norm, raw) : turned;
+        return norm.weight != nullptr ? rms_norm_back(scope, turned, norm) : turned;
     };
 
     ggml_tensor* heads = ggml_reshape_3d(context, heads_gradient, head_dim, heads_gradient->ne[0] / head_dim, n_tokens);
@@ -129,15 +164,21 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
     ggml_tensor* folded_scores = fold_transposed(scores);
     AttentionGradients g{};
     g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys, scope.on_cpu), scores),
-                          layer.query_norm, forward.projections.raw_query);
-    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores), layer.key_norm,
-                        forward.projections.raw_key);
+                          {TensorRole::kQueryNorm, layer.query_norm, forward.projections.raw_query});
+    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores),
+                        {TensorRole::kKeyNorm, layer.key_norm, forward.projections.raw_key});
     ggml_tensor* value = ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
     g.value = ggml_cont(context, swap_heads_and_tokens(context, value));
     return g;
 }
 
 }  // namespace
+
+ggml_tensor* norm_weight_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight,
+                              ggml_tensor* x) {
+    ggml_tensor* normed = ggml_rms_norm(scope.context, x, scope.architecture.rms_norm_epsilon);
+    return ggml_repeat_back(scope.context, ggml_mul(scope.context, normed_gradient, normed), weight);
+}
 
 LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x, ggml_tensor* mask,
                                  ggml_tensor* gates) {
@@ -167,15 +208,17 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
     return f;
 }
 
-void keep_for_backward(GraphWorkspace& graph, const LayerWeights& layer, LayerForward& forward) {
-    for_each_read(layer, forward, [&](ggml_tensor* read) { graph.keep(read); });
+void keep_for_backward(GraphWorkspace& graph, const GraphScope& scope, const LayerWeights& layer,
+                       LayerForward& forward) {
+    for_each_read(scope, layer, forward, [&](ggml_tensor* read) { graph.keep(read); });
 }
 
-LayerForward kept_forward(ggml_context* context, const LayerWeights& layer, const LayerForward& forward,
+LayerForward kept_forward(const GraphScope& scope, const LayerWeights& layer, const LayerForward& forward,
                           ggml_tensor* x) {
+    ggml_context* context = scope.context;
     LayerForward kept = forward;
     kept.input = x;
-    for_each_read(layer, kept, [&](ggml_tensor*& read) { read = leaf_of(context, read); });
+    for_each_read(scope, layer, kept, [&](ggml_tensor*& read) { read = leaf_of(context, read); });
     if (kept.heads == nullptr) {
         kept.attended = x;
         return kept;
@@ -206,18 +249,28 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
     result.input = f.input;
     if (layer.geometry.n_head == 0) return result;
 
-    result.attention_output = addition_back(scope, f.input, layer.attention_post_norm, forward.projected);
+    result.attention_output =
+        addition_back(scope, f.input, {R::kAttentionPostNorm, layer.attention_post_norm, forward.projected});
+    bias_back(scope, R::kAttentionOutput, result.attention_output, layer.attention_output_bias);
+    row_scale_back(scope, R::kAttentionOutput, result.attention_output, forward.projected, layer.attention_output_bias);
     result.heads = back.input(R::kAttentionOutput, transposed.attention_output, forward.heads, result.attention_output);
     const AttentionGradients g = attention_back(scope, layer, forward, result.heads);
     const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
     result.query = flat(g.query);
     result.key = flat(g.key);
     result.value = flat(g.value);
+    bias_back(scope, R::kQuery, result.query, layer.query_bias);
+    bias_back(scope, R::kKey, result.key, layer.key_bias);
+    bias_back(scope, R::kValue, result.value, layer.value_bias);
+    const Projections& p = forward.projections;
+    row_scale_back(scope, R::kQuery, result.query, p.raw_query, layer.query_bias);
+    row_scale_back(scope, R::kKey, result.key, p.raw_key, layer.key_bias);
+    row_scale_back(scope, R::kValue, result.value, p.value, layer.value_bias);
     ggml_tensor* read = forward.projections.normed;
     ggml_tensor* normed = ggml_add(context, back.input(R::kQuery, transposed.query, read, result.query),
                                    back.input(R::kKey, transposed.key, read, result.key));
     normed = ggml_add(context, normed, back.input(R::kValue, transposed.value, read, result.value));
-    ggml_tensor* input = rms_norm_back(scope, normed, layer.attention_norm, forward.input);
+    ggml_tensor* input = rms_norm_back(scope, normed, {R::kAttentionNorm, layer.attention_norm, forward.input});
     result.input = ggml_add(context, input, f.input);
     return result;
 }

@@ -26,9 +26,10 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
                                  ggml_tensor* gates);
 
 /// Keeps what build_layer_backward reads, so that the pass need not be computed again.
-void keep_for_backward(GraphWorkspace& graph, const LayerWeights& layer, LayerForward& forward);
+void keep_for_backward(GraphWorkspace& graph, const GraphScope& scope, const LayerWeights& layer,
+                       LayerForward& forward);
 /// A pass that has run and was kept, as leaves of another graph. @param x  {n_embd, tokens}: its input, of that graph
-LayerForward kept_forward(ggml_context* context, const LayerWeights& layer, const LayerForward& forward,
+LayerForward kept_forward(const GraphScope& scope, const LayerWeights& layer, const LayerForward& forward,
                           ggml_tensor* x);
 /// Bytes that keeping takes, at most.
 std::uint64_t kept_forward_bytes(const Architecture& architecture, const LayerGeometry& layer, std::int64_t n_tokens);
@@ -43,6 +44,11 @@ struct LayerGradients {
     ggml_tensor* input;  ///< {n_embd, tokens}
     LayerLoraBack lora;  ///< of the scope's adapters
 };
+
+/// ∂L/∂weight of RMSNorm(x) · weight, summed over all but the first dimension.
+/// @param normed_gradient  ∂L/∂ of the product, shaped as x
+ggml_tensor* norm_weight_back(const GraphScope& scope, ggml_tensor* normed_gradient, ggml_tensor* weight,
+                              ggml_tensor* x);
 
 /// Backpropagation through build_layer_forward's block with gates of 1. The weights are frozen: only activations and
 /// adapters get gradients, every one by a matrix product against a transposed weight.

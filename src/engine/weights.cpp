@@ -204,4 +204,13 @@ void Weights::replace(const TensorId& id, ggml_tensor* matrix) {
     *slot = matrix != nullptr ? matrix : original;
 }
 
+void Weights::set_vector(const TensorId& id, std::span<const float> values) {
+    ggml_tensor* const* slot = slot_of(id);
+    if (stream_ || slot == nullptr || *slot == nullptr || (*slot)->type != GGML_TYPE_F32 ||
+        std::cmp_not_equal(ggml_nelements(*slot), values.size()))
+        throw Error(ErrorKind::kInternal,
+                    fmt::format("weights: no vector of {} entries stands for {}", values.size(), gguf_name(id)));
+    ggml_backend_tensor_set(*slot, values.data(), 0, values.size_bytes());
+}
+
 }  // namespace plasticity

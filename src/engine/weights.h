@@ -101,6 +101,10 @@ public:
     /// @throws Error (kInternal) where the model has no such matrix, or one of another shape
     void replace(const TensorId& id, ggml_tensor* matrix);
 
+    /// Other values for a vector. @throws Error (kInternal) where the model has none such that stays in memory, or one
+    /// of another length
+    void set_vector(const TensorId& id, std::span<const float> values);
+
     ggml_tensor* token_embedding() const { return token_embedding_; }
     ggml_tensor* output_norm() const { return output_norm_; }
     ggml_tensor* output() const { return output_ != nullptr ? output_ : token_embedding_; }

@@ -48,11 +48,27 @@ void for_each_array(LoraAdapter& adapter, AdamW::State& moments, const Visit& vi
         const std::string name = gguf_name(matrix.id);
         visit(name + ".a", matrix.a);
         visit(name + ".b", matrix.b);
-        visit(name + ".a_first", moments.first[i].a);
-        visit(name + ".b_first", moments.first[i].b);
-        visit(name + ".a_second", moments.second[i].a);
-        visit(name + ".b_second", moments.second[i].b);
+        visit(name + ".a_first", moments.first[2 * i]);
+        visit(name + ".b_first", moments.first[2 * i + 1]);
+        visit(name + ".a_second", moments.second[2 * i]);
+        visit(name + ".b_second", moments.second[2 * i + 1]);
     }
+}
+
+/// A and B of every matrix, one after the other.
+std::vector<std::size_t> array_sizes(const LoraAdapter& adapter) {
+    std::vector<std::size_t> sizes;
+    for (const LoraMatrix& matrix : adapter.matrices) sizes.insert(sizes.end(), {matrix.a.size(), matrix.b.size()});
+    return sizes;
+}
+
+std::vector<TrainedArray> arrays_of(LoraAdapter& adapter, std::span<const LoraGradient> gradients) {
+    std::vector<TrainedArray> arrays;
+    for (std::size_t i = 0; i < adapter.matrices.size(); ++i) {
+        arrays.push_back({adapter.matrices[i].a, gradients[i].a});
+        arrays.push_back({adapter.matrices[i].b, gradients[i].b});
+    }
+    return arrays;
 }
 
 constexpr const char* kSteps = "steps";
@@ -89,7 +105,7 @@ FineTune::FineTune(Backpropagation& engine, LoraAdapter& adapter, const FineTune
       n_per_epoch_(plan.n_per_epoch),
       team_(team),
       schedule_(cosine_schedule(options_.learning_rate, options_.warmup, steps_of(options_, plan.n_per_epoch))),
-      optimizer_(adapter, {.weight_decay = options_.weight_decay}),
+      optimizer_(array_sizes(adapter), {.weight_decay = options_.weight_decay}),
       gradients_(zero_gradients(adapter)),
       record_(record_of(options_, adapter, plan.seed)) {}
 
@@ -119,7 +135,7 @@ bool FineTune::step_if_due(std::size_t visit, double loss) {
     batch_loss_ += weight_of(visit) * loss;
     if (visit + 1 != end_of_batch(visit)) return false;
     team_.add_up(gradients_);
-    optimizer_.step(adapter_, gradients_, learning_rate());
+    optimizer_.step(arrays_of(adapter_, gradients_), learning_rate());
     record_.training_losses.push_back(std::exchange(batch_loss_, 0.0));
     for (LoraGradient& gradient : gradients_) {
         std::ranges::fill(gradient.a, 0.0f);
@@ -130,9 +146,9 @@ bool FineTune::step_if_due(std::size_t visit, double loss) {
 
 double FineTune::measure(const std::vector<const Example*>& held_out) {
     const auto rank = static_cast<std::size_t>(team_.rank()), size = static_cast<std::size_t>(team_.size());
-    std::vector<const Example*> mine;
-    for (std::size_t i = rank; i < held_out.size(); i += size) mine.push_back(held_out[i]);
-    const auto n_tokens_at = [&](std::size_t place) { return std::ssize(mine[place]->tokens); };
+    std::vector<Visit> mine;
+    for (std::size_t i = rank; i < held_out.size(); i += size) mine.push_back({.example = held_out[i]});
+    const auto n_tokens_at = [&](std::size_t place) { return std::ssize(mine[place].example->tokens); };
     std::vector<double> losses;
     for (std::size_t first = 0, end = 0; first < mine.size(); first = end) {
         end = team_.end_of_group(first, mine.size(), n_tokens_at);

@@ -8,9 +8,9 @@
 #include "artifact/fine_tune_record.h"
 #include "engine/adamw.h"
 #include "engine/backpropagation.h"
+#include "engine/learning_rate.h"
 #include "plasticity/score.h"
 #include "score/example_order.h"
-#include "score/learning_rate.h"
 #include "score/team.h"
 
 namespace plasticity {

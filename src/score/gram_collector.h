@@ -12,10 +12,10 @@
 #include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/backpropagation.h"
+#include "engine/examples.h"
 #include "engine/gram_product.h"
 #include "io/scratch_file.h"
 #include "model/architecture.h"
-#include "score/examples.h"
 
 namespace plasticity {
 

@@ -3,10 +3,10 @@
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
 #include "core/progress.h"
+#include "engine/examples.h"
 #include "score/checkpoint.h"
 #include "score/curvature_collector.h"
 #include "score/example_order.h"
-#include "score/examples.h"
 #include "score/fine_tune.h"
 #include "score/team.h"
 

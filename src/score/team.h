@@ -8,7 +8,7 @@
 #include "artifact/statistics.h"
 #include "core/ranks.h"
 #include "engine/backpropagation.h"
-#include "score/examples.h"
+#include "engine/examples.h"
 
 namespace plasticity {
 

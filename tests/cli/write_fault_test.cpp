@@ -55,6 +55,7 @@ protected:
     static void SetUpTestSuite() {
         inputs_ = std::make_unique<test::TempDir>();
         const fs::path model = test::write_tiny_gguf(*inputs_ / "model.gguf", {.n_layer = 1});
+        test::write_tiny_gguf(*inputs_ / "unwell.gguf", {.n_layer = 1, .seed = 2});
         const Recipe recipe =
             test::tiny_recipe(*open_model(model), {.type = GGML_TYPE_F16, .embedding_type = GGML_TYPE_F16});
         save_recipe(recipe, *inputs_ / "recipe.json", Overwrite::kRefuse);
@@ -137,6 +138,10 @@ INSTANTIATE_TEST_SUITE_P(
         Writer{"compress", {"compress", "IN/model.gguf", "--recipe", "IN/recipe.json", "-o", "OUT/t.gguf"}, "t.gguf"},
         Writer{"export_gguf", {"export", "IN/model.gguf", "--format", "gguf", "-o", "OUT/t.gguf"}, "t.gguf"},
         Writer{"export_hf", {"export", "IN/model.gguf", "--format", "hf", "-o", "OUT/t"}, "t"},
+        Writer{"heal",
+               {"heal", "IN/unwell.gguf", "--base", "IN/model.gguf", "--data", "IN/data.txt", "--chunk", "64", "-o",
+                "OUT/t.gguf"},
+               "t.gguf"},
         Writer{"score",
                {"score", "IN/model.gguf", "--data", "IN/data.txt", "--chunk", "64", "-t", "1", "-o", "OUT/t.json"},
                "t.json"},

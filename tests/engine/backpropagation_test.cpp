@@ -178,7 +178,7 @@ TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
     auto keeping = load(2, WeightPrecision::kF16);
     const SweepRecord expected = record_of(keeping, visits, 1);
     EXPECT_EQ(expected.results.size(), 3u);
-    const std::vector<const Example*> held_out{&examples[0], &examples[1]};
+    const std::vector<Visit> held_out{{.example = &examples[0]}, {.example = &examples[1]}};
     const std::vector<double> expected_losses = keeping.losses(held_out);
     const std::vector<Example> observed{examples[0], examples[2]};
     const Shown expected_rows = rows_seen(keeping, observed);

@@ -148,7 +148,8 @@ TEST_F(LoraOfALlama, WithZerosInBChangesNothing) {
     const ExampleGradients adapted = engine_.run(example, {});
     EXPECT_EQ(adapted.loss, base.loss);
     EXPECT_EQ(adapted.gates, base.gates);
-    EXPECT_EQ(engine_.losses(std::array{&example}), std::vector{base.loss});
+    const Visit visit{.example = &example};
+    EXPECT_EQ(engine_.losses(std::span(&visit, 1)), std::vector{base.loss});
     engine_.use_adapter(nullptr);
     EXPECT_EQ(engine_.run(example, {}).loss, base.loss);
 }

@@ -1,14 +1,12 @@
 #pragma once
 
-// What the tests of scoring share: tiny inputs, and records as JSONL holds them.
+// What the tests of scoring share.
 
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "core/progress.h"
 #include "engine/tokenizer.h"
-#include "io/corpus.h"
+#include "support/corpus_records.h"
 #include "support/temp_dir.h"
 #include "support/tiny_model.h"
 
@@ -17,35 +15,6 @@ namespace plasticity::test {
 inline Progress& quiet() {
     static const std::unique_ptr<Progress> progress = make_progress(ProgressStyle::kQuiet);
     return *progress;
-}
-
-inline CorpusRecord text_record(std::string text) {
-    CorpusRecord record;
-    record.text = std::move(text);
-    return record;
-}
-
-inline CorpusRecord completion_record(std::string prompt, std::string completion) {
-    CorpusRecord record;
-    record.form = CorpusRecord::Form::kCompletion;
-    record.prompt = std::move(prompt);
-    record.completion = std::move(completion);
-    return record;
-}
-
-inline CorpusRecord tokens_record(std::vector<std::int32_t> tokens) {
-    CorpusRecord record;
-    record.form = CorpusRecord::Form::kTokens;
-    record.tokens = std::move(tokens);
-    return record;
-}
-
-inline CorpusRecord messages_record(std::vector<CorpusRecord::Message> messages) {
-    CorpusRecord record;
-    record.form = CorpusRecord::Form::kMessages;
-    record.messages = std::move(messages);
-    record.where = "chat.jsonl:3";
-    return record;
 }
 
 }  // namespace plasticity::test

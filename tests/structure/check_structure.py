@@ -17,7 +17,7 @@ LAYERS = [
     ["model"],
     ["artifact"],
     ["engine", "quant"],
-    ["score", "plan", "compress", "verify", "infer", "serve", "report", "ipc"],
+    ["score", "plan", "compress", "heal", "verify", "infer", "serve", "report", "ipc"],
     ["api", "pipeline"],
     ["cli"],
 ]

@@ -1,4 +1,4 @@
-#include "score/examples.h"
+#include "engine/examples.h"
 
 #include <fmt/format.h>
 
@@ -107,7 +107,7 @@ ExampleSet ExampleSet::first(std::int64_t tokens) const {
 
 ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer, std::int32_t chunk) {
     if (chunk < 2 || static_cast<std::size_t>(chunk) > kMaxRecordTokens)
-        throw Error(ErrorKind::kUsage, fmt::format("score: --chunk {}; expected 2 to {}", chunk, kMaxRecordTokens));
+        throw Error(ErrorKind::kUsage, fmt::format("data: --chunk {}; expected 2 to {}", chunk, kMaxRecordTokens));
     ExampleSet set;
     std::string text;
     for (const CorpusRecord& record : records) {
@@ -128,7 +128,7 @@ ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokeniz
     for (const Example& example : set.examples) set.n_tokens += std::ssize(example.tokens);
     if (set.examples.empty())
         throw Error(ErrorKind::kUsage,
-                    "score: the data holds nothing to predict; expected at least two tokens of text, or "
+                    "data: it holds nothing to predict; expected at least two tokens of text, or "
                     "records with a completion");
     return set;
 }

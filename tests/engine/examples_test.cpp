@@ -1,9 +1,12 @@
-#include "score/examples.h"
+#include "engine/examples.h"
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "score/score_support.h"
+#include "engine/tokenizer.h"
+#include "support/corpus_records.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
 
 namespace plasticity {
 namespace {

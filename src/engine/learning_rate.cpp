@@ -1,4 +1,4 @@
-#include "score/learning_rate.h"
+#include "engine/learning_rate.h"
 
 #include <algorithm>
 #include <cmath>
