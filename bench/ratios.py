@@ -40,7 +40,10 @@ def shapes(figures):
 def running(figures):
     for name, model in figures.items():
         for what, pairs in model.items():
-            yield f"{what}, {MODELS[name]}", "llama-bench: speed", "≥ 1×", pairs["ratio"]
+            against, goal = ("peak memory", "≤ 1×") if what.startswith("peak ") else ("speed", "≥ 1×")
+            yield f"{what}, {MODELS[name]}", f"llama-bench: {against}", goal, pairs["ratio"]
+            if "candle_ratio" in pairs:
+                yield f"{what}, {MODELS[name]}", "candle: speed", "≥ 1×", pairs["candle_ratio"]
 
 
 def scoring(figures):

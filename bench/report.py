@@ -162,10 +162,43 @@ def output_error(part):
     return text
 
 
+def healing(part):
+    rows = []
+    for name, files in part["figures"].items():
+        for label, file in files.items():
+            before, after = file["before"], file["after"] or {}
+            rows.append([name, label, f"{before['bytes']:,}", f"{before['mean_kl']:.4f}",
+                         f"{after['mean_kl']:.4f}" if after else "not written", f"{before['perplexity']:.4f}",
+                         f"{after['perplexity']:.4f}" if after else "", file["heal"]["steps"], f"{file['heal']['seconds']:.0f} s"])
+    return table(["model", "file", "bytes", "mean KL", "healed", "perplexity", "healed", "steps", "time"], rows)
+
+
+def speculation(part):
+    rows = [[MODELS[name], f"{model['alone_tokens_per_second']:.1f}", label, f"{draft['ratio']:.2f}×",
+             f"{draft['accepted']} of {draft['guessed']}", f"{draft['same_tokens']} of {draft['prompts']}"]
+            for name, model in part["figures"].items() for label, draft in model["drafts"].items()]
+    return table(["model, F16", "alone, tokens/s", "draft", "speed with it", "guesses taken", "texts the same to the token"], rows)
+
+
+def code_tasks(part):
+    rows = [[MODELS[name], label, f"{file['bytes']:,}", f"{len(file['functions'])} of 5", f"{file['human_eval']} of {model['problems']}"]
+            for name, model in part["figures"].items() for label, file in model["files"].items()]
+    pairs = [[MODELS[name], pair, *counts.values()] for name, model in part["figures"].items()
+             for pair, counts in model["pairs"].items()]
+    return table(["model", "file", "bytes", "five functions", "HumanEval, greedy"], rows) + "\n" + table(
+        ["model", "two files", "both", "only the first", "only the second", "neither"], pairs)
+
+
 def speed(part):
-    rows = [[MODELS[name], what, f"{pair['own']:.1f}", f"{pair['stock']:.1f}", f"{pair['ratio']:.2f}×", pair["n"]]
+    def value(what, number):
+        if number is None:
+            return ""
+        return f"{number / 2**20:,.0f} MiB" if what.startswith("peak ") else f"{number:.1f}"
+
+    rows = [[MODELS[name], what, value(what, pair["own"]), value(what, pair["stock"]), f"{pair['ratio']:.2f}×",
+             value(what, pair.get("candle")), f"{pair['candle_ratio']:.2f}×" if "candle_ratio" in pair else "", pair["n"]]
             for name, model in part["figures"].items() for what, pair in model.items()]
-    return table(["model", "what (tokens/s)", "plasticity", "llama.cpp", "ratio", "n"], rows)
+    return table(["model", "what (tokens/s)", "plasticity", "llama.cpp", "ratio", "candle", "ratio to candle", "n"], rows)
 
 
 def score_speed(part):
@@ -278,6 +311,9 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "quantize_speed": ("Quantising a file, the same types for every tensor", quantize_speed),
             "hf_to_gguf": ("From a Hugging Face folder to a quantised GGUF, the same types for every tensor", hf_to_gguf),
             "large_shapes": ("Shapes of large models", large_shapes),
+            "healing": ("Files before and after heal", healing),
+            "speculation": ("A draft that guesses ahead", speculation),
+            "code_tasks": ("Functions that files write, run against their tests", code_tasks),
             "speed": ("Speed side by side", speed)}
 
 

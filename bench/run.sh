@@ -22,7 +22,8 @@ declare -A own=([quantize_speed]="--repetitions 1"
 if [[ ${1:-} == --all ]]; then
     shift
     names=(pruning_order task_dependence quantised_base score_speed score_memory compensation output_error q3ks_size
-        alignment prediction refinement logits_agreement hf_round_trip quantize_speed hf_to_gguf large_shapes speed)
+        healing alignment prediction refinement speculation logits_agreement hf_round_trip quantize_speed hf_to_gguf
+        large_shapes speed)
     common=()
     own=()
 fi

@@ -5,10 +5,11 @@
 
 namespace plasticity {
 
-/// What a user says about the KV cache.
+/// What a user says about the memory of a model that generates.
 struct CacheRequest {
     std::int32_t context_length = 0;  ///< tokens; 0: as many as the work at hand wants
-    std::string kv_type = "f16";      ///< f16 | q8_0 | q4_0
+    std::string kv_type = "f16";      ///< of keys and values: f16 | q8_0 | q4_0
+    bool repack = false;              ///< second copies of matrices, by which single tokens are multiplied faster
 };
 
 /// A context that conversations and servers take where nobody names one.

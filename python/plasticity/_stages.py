@@ -163,6 +163,7 @@ def infer(
     logprobs: int | None = None,
     ctx_size: int | None = None,
     kv_type: str | None = None,
+    repack: bool | None = None,
     temp: float | None = None,
     top_k: int | None = None,
     top_p: float | None = None,

@@ -206,6 +206,7 @@ InferOptions read_infer_request(std::string_view json) {
     reader.read("logprobs", options.top_probabilities, 0, 100);
     reader.read("ctx-size", options.cache.context_length, 0);
     reader.read("kv-type", options.cache.kv_type);
+    reader.read("repack", options.cache.repack);
     reader.read("lora", options.lora);
     reader.read("draft", options.draft.model);
     reader.read("draft-max", options.draft.most, 1, 64);

@@ -26,6 +26,7 @@ DecoderOptions decoder_options(const Architecture& architecture, const CacheRequ
     return {.context_length = static_cast<std::int32_t>(context),
             .threads = on.threads,
             .backend = on.backend,
+            .repack = request.repack,
             .kv_type = *kv_type};
 }
 

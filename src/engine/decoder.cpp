@@ -35,12 +35,14 @@ Offload plan_offload(const Model& model, const Backend& backend, const DecoderOp
 /// differently with their number.
 constexpr std::int64_t kCellsDealtOut = 512;
 
+bool are_lone_tokens(std::span<const PassSequence> sequences) {
+    return std::ranges::all_of(sequences, [](const PassSequence& sequence) { return sequence.n_tokens == 1; });
+}
+
 Kernels kernels_for(std::span<const PassSequence> sequences) {
-    const bool lone_tokens =
-        std::ranges::all_of(sequences, [](const PassSequence& sequence) { return sequence.n_tokens == 1; });
     const bool dealt_out = std::ranges::any_of(
         sequences, [](const PassSequence& sequence) { return sequence.n_cells() >= kCellsDealtOut; });
-    return lone_tokens && dealt_out ? Kernels::kReference : Kernels::kFast;
+    return are_lone_tokens(sequences) && dealt_out ? Kernels::kReference : Kernels::kFast;
 }
 
 }  // namespace
@@ -49,6 +51,7 @@ Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& pr
     : backend_(options.backend, options.threads),
       offload_(plan_offload(model, backend_, options, progress)),
       weights_(model, backend_, {.precision = options.precision, .offload = offload_}, progress),
+      repacked_(options.repack && !backend_.has_device() ? RepackedWeights(weights_, backend_) : RepackedWeights()),
       lora_(options.adapter ? LoraWeights(*options.adapter, model.architecture().n_layer(), backend_, offload_)
                             : LoraWeights()),
       exact_(options.exact),
@@ -113,6 +116,7 @@ void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t fir
 
 void Decoder::replace(const TensorId& id, ggml_tensor* matrix) {
     weights_.replace(id, matrix);
+    repacked_ = {};
     pass_.reset();
     logits_pass_.reset();
 }
@@ -120,8 +124,10 @@ void Decoder::replace(const TensorId& id, ggml_tensor* matrix) {
 const DecoderPass& Decoder::pass_of(std::span<const PassSequence> sequences) {
     if (pass_ && pass_->serves(sequences)) return *pass_;
     pass_.reset();  // while it is rebuilt
+    PassWeights weights = weights_.pass();
+    if (!repacked_.layers().empty() && are_lone_tokens(sequences)) weights.layers = repacked_.layers();
     DecoderPass pass = build_pass(
-        hidden_graph_, {.weights = weights_.pass(), .sequences = sequences, .exact = exact_, .lora = lora_.layers()});
+        hidden_graph_, {.weights = weights, .sequences = sequences, .exact = exact_, .lora = lora_.layers()});
     hidden_graph_.prepare();
     return pass_.emplace(std::move(pass));
 }

@@ -12,6 +12,7 @@
 #include "engine/decoder_pass.h"
 #include "engine/kv_cache.h"
 #include "engine/lora_weights.h"
+#include "engine/repacked_weights.h"
 #include "engine/weights.h"
 #include "model/model.h"
 
@@ -27,6 +28,9 @@ struct DecoderOptions {
     int threads = 0;             ///< 0: all processors
     std::int32_t sequences = 1;  ///< side by side, each with a KV cache of its own
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
+    /// Second copies of matrices for passes of single tokens, as this processor multiplies by those fastest. Beside a
+    /// device: none. Logits differ by rounding.
+    bool repack = false;
     ggml_type kv_type = GGML_TYPE_F16;        ///< of keys and values where not exact: F16, Q8_0 or Q4_0
     std::optional<LoraAdapter> adapter = {};  ///< of this model's matrices as they are
 };
@@ -76,7 +80,8 @@ public:
     /// @param logits  resized to [rows][n_vocab]
     void compute_logits(std::span<const float> hidden, OutputMatrix output, std::vector<float>& logits);
 
-    /// Another matrix in the place of a loaded one (Weights::replace); the next tokens pass through it.
+    /// Another matrix in the place of a loaded one (Weights::replace); the next tokens pass through it. Repacked copies
+    /// are given up.
     void replace(const TensorId& id, ggml_tensor* matrix);
 
     /// Starts a new sequence without reloading anything.
@@ -90,7 +95,7 @@ public:
     const std::string& backend_label() const { return backend_.label(); }
 
     /// Memory in use: weights, KV cache and the largest graphs so far.
-    std::size_t weight_bytes() const { return weights_.bytes() + lora_.bytes(); }
+    std::size_t weight_bytes() const { return weights_.bytes() + repacked_.bytes() + lora_.bytes(); }
     std::size_t cache_bytes() const;
     std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
 
@@ -112,6 +117,7 @@ private:
     Backend backend_;
     Offload offload_;
     Weights weights_;
+    RepackedWeights repacked_;
     LoraWeights lora_;
     std::vector<KvCache> caches_;
     bool exact_;

@@ -127,6 +127,27 @@ TEST_P(DecoderOfATinyModel, TakesTheMemoryThatIsPredicted) {
 
 /// Keys and values of eight and of four bits move logits by more than nothing, by less than a share of the largest, and
 /// four bits by less than sixteen times as much: so much coarser their steps are.
+/// Copies that lie otherwise in memory: prompts do not use them at all, single tokens sum in another order.
+TEST(Repacking, ChangesSingleTokensByRoundingAlone) {
+    const test::TempDir dir;
+    const auto model =
+        open_model(test::write_tiny_gguf(dir / "tiny.gguf", {.n_embd = 64, .n_ff = 64, .matrix_type = GGML_TYPE_Q4_0}));
+    const auto load = [&](bool repack) {
+        return Decoder(*model, {.context_length = 64, .threads = 1, .repack = repack}, quiet());
+    };
+    Decoder plain = load(false), repacked = load(true);
+    const auto tokens = scattered_tokens(40);
+    EXPECT_EQ(logits_of(plain, tokens, 40), logits_of(repacked, tokens, 40));
+    plain.clear();
+    repacked.clear();
+    EXPECT_LT(largest_difference(logits_of(plain, tokens, 1), logits_of(repacked, tokens, 1)), 5e-2);
+#if defined(__x86_64__)
+    EXPECT_GT(repacked.weight_bytes(), plain.weight_bytes() + 2 * 3 * 64 * 64 * 18 / 32 - 1);
+#endif
+    repacked.replace({TensorRole::kDown, 0}, nullptr);  // copies of what is replaced would be wrong
+    EXPECT_EQ(repacked.weight_bytes(), plain.weight_bytes());
+}
+
 TEST(KvCacheTypes, QuantisedOnesSayAboutTheSameInLessMemory) {
     const test::TempDir dir;
     const auto model = open_model(test::write_tiny_gguf(dir / "t.gguf", {.head_dim = 32, .context_length = 64}));
