@@ -5,13 +5,12 @@
 
 #include "api/outputs.h"
 #include "cli/command.h"
+#include "core/error.h"
 #include "core/units.h"
 #include "heal/heal.h"
 
 namespace plasticity {
 namespace {
-
-constexpr int kNotBetter = 7;  // as of a file that fails its verification
 
 struct HealCommand {
     CommonOptions common;
@@ -52,7 +51,7 @@ void run_heal(HealCommand& command, CommandResult& result) {
         print_json(result_json(healed, options));
     else
         print_line(result_text(healed, options));
-    if (!healed.is_better()) result.exit_code = kNotBetter;
+    if (!healed.is_better()) result.exit_code = kVerificationFailed;
 }
 
 }  // namespace

@@ -17,14 +17,11 @@ namespace {
 constexpr double kLeastProbability = 0.5;
 
 void require_same_vocabulary(const Tokenizer& draft, const Tokenizer& tokenizer, const std::filesystem::path& path) {
-    std::int32_t first = 0;
-    while (first < std::min(draft.size(), tokenizer.size()) && draft.piece(first, true) == tokenizer.piece(first, true))
-        ++first;
-    if (first < std::max(draft.size(), tokenizer.size()))
+    if (const auto first = first_difference(draft, tokenizer))
         throw Error(ErrorKind::kUsage,
                     fmt::format("draft: {} has {} tokens, the model {}, and token {} differs; expected the same "
                                 "vocabulary, such as a smaller file of the same model has it",
-                                path.string(), draft.size(), tokenizer.size(), first));
+                                path.string(), draft.size(), tokenizer.size(), *first));
 }
 
 }  // namespace

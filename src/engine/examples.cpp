@@ -105,6 +105,12 @@ ExampleSet ExampleSet::first(std::int64_t tokens) const {
     return some;
 }
 
+std::int64_t ExampleSet::longest() const {
+    std::int64_t longest = 0;
+    for (const Example& example : examples) longest = std::max<std::int64_t>(longest, std::ssize(example.tokens));
+    return longest;
+}
+
 ExampleSet make_examples(const std::vector<CorpusRecord>& records, const Tokenizer& tokenizer, std::int32_t chunk) {
     if (chunk < 2 || static_cast<std::size_t>(chunk) > kMaxRecordTokens)
         throw Error(ErrorKind::kUsage, fmt::format("data: --chunk {}; expected 2 to {}", chunk, kMaxRecordTokens));

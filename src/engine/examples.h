@@ -21,6 +21,7 @@ struct ExampleSet {
     std::string sha256() const;
     /// The first of them, whole ones until so many tokens are reached; 0: all.
     ExampleSet first(std::int64_t tokens) const;
+    std::int64_t longest() const;  ///< tokens of the longest of them; 0: there are none
 };
 
 /// Where the next group ends that goes through the network together: one example, and more up to so many tokens.

@@ -4,6 +4,7 @@
 #include <gguf.h>
 #include <llama.h>
 
+#include <algorithm>
 #include <exception>
 #include <tuple>
 #include <type_traits>
@@ -191,6 +192,13 @@ std::string Tokenizer::apply_chat_template(std::span<const ChatMessage> messages
         text.resize(static_cast<std::size_t>(n));
         if (complete) return text;
     }
+}
+
+std::optional<std::int32_t> first_difference(const Tokenizer& a, const Tokenizer& b) {
+    std::int32_t first = 0;
+    while (first < std::min(a.size(), b.size()) && a.piece(first, true) == b.piece(first, true)) ++first;
+    if (first < std::max(a.size(), b.size())) return first;
+    return std::nullopt;
 }
 
 }  // namespace plasticity

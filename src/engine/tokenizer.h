@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -53,5 +54,8 @@ private:
     std::string chat_template_;
     bool splits_recursively_;
 };
+
+/// The first token that the two do not spell alike, or that one of them lacks; nothing where they have the same tokens.
+std::optional<std::int32_t> first_difference(const Tokenizer& a, const Tokenizer& b);
 
 }  // namespace plasticity

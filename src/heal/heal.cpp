@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <span>
 
@@ -32,12 +31,20 @@ void require_sound(const HealOptions& o) {
         throw Error(ErrorKind::kUsage, fmt::format("heal: --lr {}; expected 0 or more", o.learning_rate));
 }
 
-void require_same_vocabulary(const Model& model, const Model& base) {
+void require_base_of(const Model& model, const Tokenizer& tokenizer, const Model& base) {
     const std::int32_t mine = model.architecture().n_vocab, theirs = base.architecture().n_vocab;
-    if (mine != theirs)
-        throw Error(ErrorKind::kUsage, fmt::format("heal: the model has {} tokens, its base {}; expected the base that "
-                                                   "it was compressed from",
-                                                   mine, theirs));
+    const auto first = first_difference(tokenizer, Tokenizer(base.tokenizer()));
+    if (mine != theirs || first)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("heal: the model has {} tokens, its base {}{}; expected the base that it was "
+                                "compressed from",
+                                mine, theirs, first ? fmt::format(", and token {} differs", *first) : ""));
+}
+
+void require_two(const ExampleSet& set) {
+    if (set.examples.size() < 2)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("heal: the data gives one example of {} tokens; expected at least two", set.n_tokens));
 }
 
 /// Every so-manieth example is held out, the first among them.
@@ -51,9 +58,6 @@ Split split(const ExampleSet& set, const Teacher& teacher, std::int32_t holdout_
         const bool is_held = i % static_cast<std::size_t>(holdout_every) == 0;
         (is_held ? split.held_out : split.training).push_back({.example = &set.examples[i], .teacher = &teacher.of(i)});
     }
-    if (split.training.empty())
-        throw Error(ErrorKind::kUsage,
-                    fmt::format("heal: the data gives one example of {} tokens; expected at least two", set.n_tokens));
     return split;
 }
 
@@ -68,9 +72,7 @@ BackpropagationOptions engine_options(const HealOptions& options, const ExampleS
     BackpropagationOptions engine;
     engine.threads = options.threads;
     engine.backend = options.backend;
-    engine.longest_example = 0;
-    for (const Example& example : set.examples)
-        engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
+    engine.longest_example = set.longest();
     return engine;
 }
 
@@ -99,10 +101,13 @@ HealResult heal(const HealOptions& options, Progress& progress) {
     require_sound(options);
     const auto start = Clock::now();
     const GgufReader file(options.model);
+    require_writable(options.output, options.overwrite, file.file().size());
     const auto model = open_model(options.model), base = open_model(options.base);
-    require_same_vocabulary(*model, *base);
     const Tokenizer tokenizer(model->tokenizer());
+    require_base_of(*model, tokenizer, *base);
     const ExampleSet set = make_examples(read_corpus(options.data), tokenizer, options.chunk).first(options.tokens);
+    require_two(set);
+    TrainedVectors vectors(*model);
     const BackpropagationOptions for_engine = engine_options(options, set);
     Decoder reader(*base,
                    {.context_length = static_cast<std::int32_t>(for_engine.longest_example),
@@ -112,7 +117,6 @@ HealResult heal(const HealOptions& options, Progress& progress) {
     const Teacher teacher(reader, set.examples, progress);
     const Split examples = split(set, teacher, options.holdout_every);
     Backpropagation engine(*model, for_engine, progress);
-    TrainedVectors vectors(*model);
     engine.use_row_scales(&vectors.row_scales());
 
     HealResult result{.n_steps = std::ssize(examples.training),

@@ -46,9 +46,6 @@ public:
     }
 
     void vector(const GgufTensor& tensor, std::span<const float> values) {
-        if (tensor.type != GGML_TYPE_F32)
-            throw Error(ErrorKind::kMalformed, fmt::format("heal: {} is {}; expected F32, as norms and biases are",
-                                                           tensor.name, ggml_type_name(tensor.type)));
         out_.write(std::as_bytes(values));
         at_ += tensor.bytes;
     }

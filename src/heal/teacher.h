@@ -17,6 +17,9 @@ public:
     /// Reads all examples once. @param base  must outlive this
     Teacher(Decoder& base, std::span<const Example> examples, Progress& progress);
 
+    Teacher(const Teacher&) = delete;
+    Teacher& operator=(const Teacher&) = delete;
+
     /// Of one example. Valid as long as this is.
     const TeacherLogits& of(std::size_t example) const { return logits_[example]; }
 

@@ -1,9 +1,12 @@
 #include "heal/trained_vectors.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
+#include "core/error.h"
 #include "quant/scaled_rows.h"
 
 namespace plasticity {
@@ -22,6 +25,9 @@ std::vector<float> start_of(const Model& model, const ModelTensor& tensor) {
     if (tensor.id.layer >= 0 && is_matrix(tensor.id) && scales_in_place(tensor.type))
         return std::vector<float>(static_cast<std::size_t>(tensor.rows), 1.0f);
     if (!tensor.is_vector || (!tensor.id.is_bias && !is_norm(tensor.id.role))) return {};
+    if (tensor.type != GGML_TYPE_F32)
+        throw Error(ErrorKind::kMalformed, fmt::format("heal: {} is {}; expected F32, as norms and biases are",
+                                                       tensor.name, ggml_type_name(tensor.type)));
     std::vector<float> start(static_cast<std::size_t>(tensor.cols));
     model.read_rows_f32(tensor, 0, 1, start);
     return start;

@@ -118,7 +118,7 @@ BackpropagationOptions engine_options(const ScoreOptions& options, const Archite
     BackpropagationOptions engine{.precision = precision,
                                   .threads = options.threads,
                                   .backend = options.backend,
-                                  .longest_example = 0,
+                                  .longest_example = std::max(sets.scored.longest(), sets.gram.longest()),
                                   .memory_limit = {},
                                   .reserved_memory = reserved_memory(options, architecture, adapter),
                                   .spill_folder = options.spill_folder};
@@ -126,9 +126,6 @@ BackpropagationOptions engine_options(const ScoreOptions& options, const Archite
         engine.memory_limit = options.memory_bytes;
     else if (const auto free = available_memory_bytes())
         engine.memory_limit = *free / n_processes(options) + peak_resident_bytes().value_or(0);
-    for (const ExampleSet* set : {&sets.scored, &sets.gram})
-        for (const Example& example : set->examples)
-            engine.longest_example = std::max<std::int64_t>(engine.longest_example, std::ssize(example.tokens));
     return engine;
 }
 
