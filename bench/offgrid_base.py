@@ -10,7 +10,10 @@ s on one side of a place where nothing mixes channels, and by 1/s on the other:
     rows of up × s       and the columns of down ÷ s      (SiLU acts on gate alone)
 
 Embeddings and the output matrix have no such partner that would leave tied matrices tied: they stay as they are.
-Usage: offgrid_base.py IN.gguf OUT.gguf [--seed N]    (llama and qwen2; same seed, same bytes)
+
+Such scales are what `plan --equalize` makes good for, too. With --dither every weight of the blocks' matrices moves by up
+to half a step of its block instead: the scales of channels stay as they were trained, and it is another, noisier model.
+Usage: offgrid_base.py IN.gguf OUT.gguf [--seed N] [--dither]    (llama and qwen2; same seed, same bytes)
 """
 
 import argparse
@@ -98,6 +101,19 @@ def rescale(weights, reader, generator):
         rescale_feed_forward(weights, block, random)
 
 
+def dither(weights, generator):
+    """A step is the least distance between two of the 32 weights of a block."""
+    for name, tensor in weights.items():
+        if tensor.ndim != 2 or not name.startswith("blk."):
+            continue
+        blocks = tensor.reshape(-1, 32)
+        gaps = np.diff(np.sort(blocks, axis=1), axis=1)
+        gaps[gaps <= 1e-6 * np.abs(blocks).max(axis=1, keepdims=True)] = np.inf
+        steps = gaps.min(axis=1, keepdims=True)
+        steps[np.isinf(steps)] = 0  # all alike
+        blocks += (generator.uniform(-0.5, 0.5, blocks.shape) * steps).astype(np.float32)
+
+
 def tie(weights, reader):
     """These models tie embedding and output; a file with both holds one matrix at two precisions. The finer stays."""
     if "output.weight" not in weights:
@@ -140,11 +156,16 @@ def main():
     parser.add_argument("source")
     parser.add_argument("target")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--dither", action="store_true")
     options = parser.parse_args()
     reader = GGUFReader(options.source)
     weights = Weights(reader)
     tie(weights, reader)
-    rescale(weights, reader, np.random.default_rng(options.seed))
+    generator = np.random.default_rng(options.seed)
+    if options.dither:
+        dither(weights, generator)
+    else:
+        rescale(weights, reader, generator)
     write(weights, reader, options.target)
 
 

@@ -17,9 +17,10 @@ PLANS = {
     "optimal-pruned": ["--policy", "optimal", "--prune", "auto"],
     "optimal-feedback": ["--policy", "optimal", "--prune", "off"],
     "feedback-aware": ["--policy", "optimal", "--prune", "off"],
+    "equalized": ["--policy", "optimal", "--prune", "off", "--equalize"],
 }
-WITH_GRAM = {"optimal-feedback", "feedback-aware"}  # compress has Gram matrices
-PLANNED_WITH_GRAM = {"feedback-aware"}
+WITH_GRAM = {"optimal-feedback", "feedback-aware", "equalized"}  # compress has Gram matrices
+PLANNED_WITH_GRAM = {"feedback-aware", "equalized"}
 
 
 class StockTool:
@@ -77,7 +78,7 @@ class Measure:
 
 
 def measure_base(bench, name, seed):
-    base = bench.offgrid_base(name, seed)
+    base = bench.offgrid_base(name, seed, bench.options.dither)
     stock, own, measure = StockTool(bench, base), OwnTool(bench, base), Measure(bench, base)
     files = {}
     for kind in bench.options.stock:
@@ -99,6 +100,7 @@ def main():
     parser.add_argument("--stock", nargs="+", default=["Q3_K_S"], metavar="TYPE", help="llama-quantize's mixes")
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=["tiers", "optimal", "optimal-pruned"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the off-grid bases")
+    parser.add_argument("--dither", action="store_true", help="bases whose weights moved instead of being rescaled")
     parser.add_argument("--own-engine", action="store_true", help="measure by the own engine too")
     options = parser.parse_args()
     with Workbench(options) as bench:

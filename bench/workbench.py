@@ -158,10 +158,11 @@ class Workbench:
             self.plasticity("export", self.model(name), "--format", "gguf", "--dtype", "f16", "-o", target)
         return target
 
-    def offgrid_base(self, name, seed=1):
-        target = self._kept / f"{name}-offgrid-{seed}.gguf"
+    def offgrid_base(self, name, seed=1, dither=False):
+        target = self._kept / f"{name}-{'dithered' if dither else 'offgrid'}-{seed}.gguf"
         if not target.exists():
-            self.run([sys.executable, ROOT / "bench" / "offgrid_base.py", self.model(name), target, "--seed", seed])
+            self.run([sys.executable, ROOT / "bench" / "offgrid_base.py", self.model(name), target, "--seed", seed,
+                      *(["--dither"] if dither else [])])
         return target
 
     def gram(self, base):

@@ -66,6 +66,9 @@ struct PlanOptions {
     std::vector<std::pair<std::string, std::string>> tensor_types;  ///< (regex over GGUF names, type), first match wins
     std::string align = "auto";  ///< rows that bar 256-wide types: auto | none | pad | columns, the last not in stock
     bool require_stock = true;   ///< fail where stock llama.cpp could not run the output
+    /// Scale channels first, by what they carry, so that less is lost by quantising them; needs statistics. Adapters
+    /// that were trained on the base do not fit such an output any more.
+    bool equalize = false;
     TrialRequest trials;         ///< policy optimal only
     int threads = 0;             ///< 0: all processors
 };

@@ -133,6 +133,7 @@ PlanRequest read_plan_request(std::string_view json) {
     reader.read("prune", prune);
     options.prune = parse_prune(prune);
     reader.read("align", options.align);
+    reader.read("equalize", options.equalize);
     bool allow_own = false;
     reader.read("allow-own", allow_own);
     options.require_stock = !allow_own;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "artifact/derived_model.h"
 #include "artifact/peft_folder.h"
 #include "core/error.h"
 
@@ -21,34 +22,24 @@ void add_row(std::span<float> row, std::span<const float> b, std::span<const flo
     }
 }
 
-class AdaptedModel final : public Model {
+class AdaptedModel final : public DerivedModel {
 public:
-    AdaptedModel(std::unique_ptr<Model> base, LoraAdapter adapter)
-        : base_(std::move(base)), adapter_(std::move(adapter)) {
-        architecture_ = base_->architecture();
-        tensors_ = base_->tensors();
-        tokenizer_ = base_->tokenizer();
-        general_ = base_->general();
-        files_ = base_->files();
-        path_ = base_->path();
-        tied_copy_ = base_->tied_copy();
+    AdaptedModel(std::unique_ptr<Model> model, LoraAdapter adapter)
+        : DerivedModel(std::move(model)), adapter_(std::move(adapter)) {
         for (const LoraMatrix& matrix : adapter_.matrices) require_fits(matrix);
         for (ModelTensor& tensor : tensors_)
-            if (adapter_.find(tensor.id) != nullptr) {
-                tensor.type = GGML_TYPE_F32;
-                tensor.padded_cols = 0;
-            }
+            if (adapter_.find(tensor.id) != nullptr) declare_computed(tensor);
     }
 
     void read_rows(const ModelTensor& tensor, std::int64_t first_row, std::int64_t n_rows,
                    std::span<std::byte> out) const override {
-        const ModelTensor& stored = base_->require(tensor.id);
+        const ModelTensor& stored = base().require(tensor.id);
         const LoraMatrix* matrix = adapter_.find(tensor.id);
-        if (matrix == nullptr) return base_->read_rows(stored, first_row, n_rows, out);
+        if (matrix == nullptr) return base().read_rows(stored, first_row, n_rows, out);
 
         const auto cols = static_cast<std::size_t>(matrix->cols), rank = static_cast<std::size_t>(adapter_.rank);
         std::vector<float> values(static_cast<std::size_t>(n_rows) * cols);
-        base_->read_rows_f32(stored, first_row, n_rows, values);
+        base().read_rows_f32(stored, first_row, n_rows, values);
         for (std::size_t row = 0; row < static_cast<std::size_t>(n_rows); ++row)
             add_row(std::span(values).subspan(row * cols, cols),
                     std::span(matrix->b).subspan((static_cast<std::size_t>(first_row) + row) * rank, rank), matrix->a,
@@ -56,22 +47,18 @@ public:
         std::memcpy(out.data(), values.data(), out.size());
     }
 
-    void require_unchanged() const override { base_->require_unchanged(); }
-    bool reads_from(const std::filesystem::path& path) const override { return base_->reads_from(path); }
-
 private:
     void require_fits(const LoraMatrix& matrix) const {
-        const ModelTensor* tensor = base_->find(matrix.id);
+        const ModelTensor* tensor = base().find(matrix.id);
         if (tensor == nullptr || tensor->rows != matrix.rows || tensor->cols != matrix.cols)
             throw Error(
                 ErrorKind::kMalformed,
                 fmt::format("adapter: {} is {} × {} in the adapter, {} × {} in {}; expected an adapter of this "
                             "model",
                             gguf_name(matrix.id), matrix.rows, matrix.cols, tensor == nullptr ? 0 : tensor->rows,
-                            tensor == nullptr ? 0 : tensor->cols, base_->path().string()));
+                            tensor == nullptr ? 0 : tensor->cols, base().path().string()));
     }
 
-    std::unique_ptr<Model> base_;
     LoraAdapter adapter_;
 };
 

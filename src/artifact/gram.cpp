@@ -96,6 +96,16 @@ GramHeader read_header(const GgufReader& file) {
     return header;
 }
 
+/// @param scales  of all channels; empty: none  @param first  the block's first channel
+void divide_by(std::span<const float> scales, std::int64_t first, GramBlock& block) {
+    if (scales.empty()) return;
+    const std::span<const float> own =
+        scales.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(block.side));
+    auto value = block.triangle.begin();
+    for (std::size_t row = 0; row < own.size(); ++row)
+        for (std::size_t col = 0; col <= row; ++col) *value++ /= own[row] * own[col];
+}
+
 }  // namespace
 
 std::optional<std::int64_t> gram_block(std::int64_t width, std::int64_t max_block) {
@@ -159,6 +169,7 @@ GramBlock GramFile::read(const GramInput& input, std::int64_t first, std::int64_
                  values.subspan(static_cast<std::size_t>(triangle_length(row)), static_cast<std::size_t>(row + 1)));
     }
     require_sound(file_.file().path().string(), input, first, values);
+    if (scales_) divide_by(scales_->columns(*parse_gguf_name(input.matrix)), first, block);
     return block;
 }
 

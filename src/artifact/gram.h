@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "artifact/channel_scales.h"
 #include "io/atomic_file.h"
 #include "io/gguf_reader.h"
 #include "io/gguf_writer.h"
@@ -99,12 +102,15 @@ public:
     GramBlock read(const GramInput& input, std::int64_t first, std::int64_t side) const;
     /// All of an input, read on demand, in blocks of `side` channels, which divides input.block. This must outlive it.
     GramBlocks blocks(const GramInput& input, std::int64_t side) const;
+    /// From now on as if the model's channels had been scaled.
+    void scale_channels(std::shared_ptr<const ChannelScales> scales) { scales_ = std::move(scales); }
     /// After the last read. @throws Error (kIo)
     void require_unchanged() const { file_.file().require_unchanged(); }
 
 private:
     GgufReader file_;
     GramHeader header_;
+    std::shared_ptr<const ChannelScales> scales_;  ///< nullptr: none
 };
 
 /// Gram matrices, and the most memory that working with those of one input may take.

@@ -46,7 +46,7 @@ void append(const Json& value, std::size_t indent, std::string& out) {
     out += value.is_object() ? '}' : ']';
 }
 
-[[noreturn]] void malformed(std::string_view where, std::string_view problem) {
+[[noreturn]] void malformed_json(std::string_view where, std::string_view problem) {
     throw Error(ErrorKind::kMalformed, fmt::format("{}: {}", where, problem));
 }
 
@@ -71,11 +71,11 @@ std::string json_line(const Json& value) {
 }
 
 ObjectReader::ObjectReader(const Parsed& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object_.is_object()) malformed(where_, fmt::format("got a JSON {}; expected an object", object_.type_name()));
+    if (!object_.is_object()) malformed_json(where_, fmt::format("got a JSON {}; expected an object", object_.type_name()));
 }
 
 void ObjectReader::fail(std::string_view key, std::string_view problem) const {
-    malformed(where_, fmt::format("\"{}\" {}", key, problem));
+    malformed_json(where_, fmt::format("\"{}\" {}", key, problem));
 }
 
 bool ObjectReader::has(std::string_view key) const {
@@ -172,7 +172,7 @@ void ObjectReader::finish() const {
     for (const auto& item : object_.items())
         if (!asked_.contains(item.key())) unknown.push_back(fmt::format("\"{}\"", item.key()));
     if (!unknown.empty())
-        malformed(where_,
+        malformed_json(where_,
                   fmt::format("unknown keys {}; expected {}", fmt::join(unknown, ", "), fmt::join(asked_, ", ")));
 }
 

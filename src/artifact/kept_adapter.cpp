@@ -100,6 +100,12 @@ LoraAdapter kept_adapter(const GgufAdapter& trained, const Architecture& model, 
         require_shapes(adapter, model, where);
         return in_rope_layout(adapter, model, family->gguf_rope_layout, model.rope_layout);
     }
+    if (recipe->equalization > 0)
+        throw Error(ErrorKind::kUsage,
+                    fmt::format("{}: the file's channels are scaled, which an adapter of its base knows nothing of; "
+                                "expected a file planned without --equalize. compress --adapter merges adapters "
+                                "before channels are scaled",
+                                where));
     Architecture base = base_of(model, *recipe, adapter);
     base.rope_layout = family->gguf_rope_layout;
     require_shapes(adapter, base, where);

@@ -14,7 +14,7 @@ namespace plasticity {
 /// and are padded as those of W did. Of blocks that have lost their attention, nothing of it is left.
 /// @param recipe  that the file was made by; nothing: it is the base itself
 /// @param where   names the adapter in messages
-/// @throws Error (kMalformed) naming every matrix that is none of that base
+/// @throws Error (kMalformed) naming every matrix that is none of that base, (kUsage) where its channels were scaled
 LoraAdapter kept_adapter(const GgufAdapter& trained, const Architecture& model, const std::optional<Recipe>& recipe,
                          const std::string& where);
 

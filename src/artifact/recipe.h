@@ -79,6 +79,7 @@ struct Recipe {
     std::vector<QuantAssignment> tensor_quant_map;
     Padding padding;               ///< written where there is any
     std::string alignment;         ///< what decided for or against padding; empty where nothing had to be decided
+    double equalization = 0;       ///< strength of channel scales (artifact/equalization.h); 0: none, and not written
     std::optional<Device> device;  ///< nothing when a file size was asked for
     Budget budget;
     std::string base_model;

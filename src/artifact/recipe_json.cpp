@@ -23,6 +23,7 @@ using Parsed = nlohmann::json;
 
 constexpr std::uint64_t kMaxRecipeBytes = std::uint64_t{64} << 20;
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
+constexpr double kMostEqualization = 4;  // where channels carry alike, whatever their weights are
 constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
 
 /// Ranges as one flat list, first and last by turns: a block has hundreds of them.
@@ -243,6 +244,15 @@ std::optional<double> read_nats(ObjectReader& reader, std::string_view key) {
     return reader.amount(key);
 }
 
+double read_equalization(ObjectReader& reader) {
+    constexpr std::string_view kKey = "equalization";
+    if (!reader.has(kKey)) return 0;
+    const double strength = reader.number(kKey);
+    if (!(strength > 0 && strength <= kMostEqualization))
+        reader.fail(kKey, fmt::format("is {}; expected more than 0, at most {}", strength, kMostEqualization));
+    return strength;
+}
+
 /// What is no object or array of its own. Each value is tried, so that all problems come up together.
 void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
     ObjectReader reader(json, "at the top");
@@ -263,6 +273,7 @@ void read_plan(const Parsed& json, ProblemList& problems, Recipe& recipe) {
         if (reader.has("countsOnErrorFeedback")) recipe.counts_on_feedback = reader.boolean("countsOnErrorFeedback");
         if (reader.has("pruning")) recipe.pruning = reader.text("pruning");
         if (reader.has("alignment")) recipe.alignment = reader.text("alignment");
+        recipe.equalization = read_equalization(reader);
     });
     attempt(problems, [&] {
         if (reader.has("calibration")) recipe.calibration = read_calibration(reader.value("calibration"));
@@ -297,6 +308,7 @@ std::string recipe_to_json(const Recipe& recipe) {
     if (!recipe.pruning.empty()) json["pruning"] = recipe.pruning;
     if (!recipe.alignment.empty()) json["alignment"] = recipe.alignment;
     if (recipe.padding.any()) json["padding"] = padding_json(recipe.padding);
+    if (recipe.equalization > 0) json["equalization"] = recipe.equalization;
     json["baseModel"] = recipe.base_model;
     json["baseModelSha256"] = recipe.base_model_sha256;
     json["outputArchitecture"] = recipe.output_architecture;

@@ -26,10 +26,10 @@ PlanOptions PlanArguments::resolve() const {
 
 std::string PlanArguments::text() const {
     const std::uint64_t device = options.device ? parse_device(*options.device).effective_bytes() : 0;
-    return fmt::format("{} {}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", options.device.value_or(""), device, target_size,
+    return fmt::format("{} {}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", options.device.value_or(""), device, target_size,
                        options.target_bits_per_weight.value_or(0), options.context_length, options.kv_type,
                        options.policy, prune, options.floor_type, fmt::join(tensor_types, " "), options.align,
-                       options.require_stock);
+                       options.require_stock, options.equalize);
 }
 
 void add_plan_options(CLI::App& command, PlanArguments& arguments) {
@@ -67,6 +67,10 @@ void add_plan_options(CLI::App& command, PlanArguments& arguments) {
     command
         .add_flag("--require-stock,!--allow-own", options.require_stock,
                   "Only what stock llama.cpp runs (the default), or also what this program alone runs")
+        ->group("Plan");
+    command
+        .add_flag("--equalize", options.equalize,
+                  "Scale channels by what they carry before they are quantised; adapters of the base fit no more")
         ->group("Plan");
     command.add_option("--floor", options.floor_type, "No matrix gets fewer bits than this type has")
         ->capture_default_str()

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "artifact/adapted_model.h"
+#include "artifact/equalization.h"
 #include "artifact/gram.h"
 #include "artifact/output_layout.h"
 #include "artifact/peft_folder.h"
@@ -53,6 +54,13 @@ std::optional<GramFile> open_optional_gram(const CompressOptions& options, const
     std::optional<GramFile> gram(*options.gram);
     gram->require_model(recipe.base_model_sha256);
     return gram;
+}
+
+void require_statistics(bool given) {
+    if (!given)
+        throw Error(ErrorKind::kUsage,
+                    "compress: the recipe scales channels by what they carry; expected --stats, the statistics it was "
+                    "planned with");
 }
 
 void note_coverage(const OutputLayout& layout, const Statistics& statistics, Progress& progress) {
@@ -120,16 +128,21 @@ std::string write_output(const TileWork& work, const CompressOptions& options, P
 
 CompressResult compress(const CompressOptions& options, const Recipe& recipe, Progress& progress) {
     const auto started = Clock::now();
-    const auto model = open_model(options.model, options.adapter);
+    auto model = open_model(options.model, options.adapter);
     require_target_may_be_written(options, *model);
-    const auto statistics = load_optional_statistics(options, *model);
+    auto statistics = load_optional_statistics(options, *model);
+    auto gram = open_optional_gram(options, recipe);
     if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
+    if (recipe.equalization > 0) {
+        require_statistics(statistics.has_value());
+        equalize(model, *statistics, gram ? &*gram : nullptr, recipe.equalization);
+        progress.note("channels are scaled: an adapter of the base fits the output no more");
+    }
     OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     note_padding(layout, recipe, progress);
     if (options.adapter)
         progress.note(fmt::format("the adapter in {} is merged into the weights", options.adapter->string()));
     if (statistics) note_coverage(layout, *statistics, progress);
-    const auto gram = open_optional_gram(options, recipe);
     if (recipe.counts_on_feedback && !gram)
         progress.note(
             "types were planned as error feedback leaves them; expected --gram, without it others may be better");

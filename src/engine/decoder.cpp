@@ -69,22 +69,17 @@ std::size_t Decoder::cache_bytes() const {
 }
 
 void Decoder::feed(std::span<const std::int32_t> tokens, std::size_t first_wanted, const LogitsSink& sink) {
-    const auto n_embd = static_cast<std::size_t>(architecture().n_embd);
-    feed_batches(tokens, first_wanted, [&](std::size_t first, std::size_t n_rows) {
+    feed_batches(tokens, first_wanted, [&](std::size_t first) {
         const std::int32_t position = cache(0).used() + static_cast<std::int32_t>(first);
-        emit_logits(std::span(hidden_).subspan(first * n_embd, (n_rows - first) * n_embd),
-                    [&](std::size_t row, std::span<const float> logits) {
-                        sink(position + static_cast<std::int32_t>(row), logits);
-                    });
+        emit_logits(hidden_, [&](std::size_t row, std::span<const float> logits) {
+            sink(position + static_cast<std::int32_t>(row), logits);
+        });
     });
 }
 
 void Decoder::feed_hidden(std::span<const std::int32_t> tokens, std::size_t first_wanted, std::vector<float>& hidden) {
-    const auto width = static_cast<std::ptrdiff_t>(architecture().n_embd);
-    feed_batches(tokens, first_wanted, [&](std::size_t first, std::size_t n_rows) {
-        hidden.insert(hidden.end(), hidden_.begin() + static_cast<std::ptrdiff_t>(first) * width,
-                      hidden_.begin() + static_cast<std::ptrdiff_t>(n_rows) * width);
-    });
+    feed_batches(tokens, first_wanted,
+                 [&](std::size_t) { hidden.insert(hidden.end(), hidden_.begin(), hidden_.end()); });
 }
 
 void Decoder::require_fits(const SequenceTokens& item) const {
@@ -106,9 +101,10 @@ void Decoder::feed_batches(std::span<const std::int32_t> tokens, std::size_t fir
     for (std::size_t done = 0; done < tokens.size();) {
         throw_if_interrupted();
         const auto n = std::min(static_cast<std::size_t>(batch_), tokens.size() - done);
-        const SequenceTokens item{.tokens = tokens.subspan(done, n)};
+        const std::size_t first = std::clamp(first_wanted, done, done + n) - done;
+        const SequenceTokens item{.tokens = tokens.subspan(done, n), .first_wanted = first};
         run_pass(std::span(&item, 1));
-        if (first_wanted < done + n) sink(first_wanted > done ? first_wanted - done : 0, n);
+        if (first < n) sink(first);
         cache(0).advance(static_cast<std::int32_t>(n));
         done += n;
     }
@@ -144,34 +140,32 @@ void Decoder::run_pass(std::span<const SequenceTokens> items) {
     std::vector<PassSequence> sequences;
     std::vector<std::int32_t> ids;
     for (const SequenceTokens& item : items) {
-        sequences.push_back({&cache(item.sequence), static_cast<std::int64_t>(item.tokens.size())});
+        const std::size_t n_tokens = item.tokens.size(), n_wanted = n_tokens - std::min(item.first_wanted, n_tokens);
+        sequences.push_back({.cache = &cache(item.sequence),
+                             .n_tokens = static_cast<std::int64_t>(n_tokens),
+                             .n_wanted = static_cast<std::int64_t>(n_wanted)});
         ids.insert(ids.end(), item.tokens.begin(), item.tokens.end());
     }
+    const bool none_wanted = std::ranges::all_of(sequences, [](const PassSequence& s) { return s.n_wanted == 0; });
+    if (none_wanted) sequences.back().n_wanted = 1;  // a pass of none cannot be built
     const DecoderPass& pass = pass_of(sequences);
     pass.fill_inputs(ids);
     hidden_graph_.run(kernels_for(sequences));
-    hidden_.resize(ids.size() * static_cast<std::size_t>(architecture().n_embd));
-    fetch<float>(pass.hidden, hidden_);
+    hidden_.resize(none_wanted ? 0 : static_cast<std::size_t>(ggml_nelements(pass.hidden)));
+    if (!none_wanted) fetch<float>(pass.hidden, hidden_);
 }
 
 void Decoder::step(std::span<const SequenceTokens> items, const StepSink& sink) {
     for (const SequenceTokens& item : items) require_fits(item);
     run_pass(items);
-    const auto n_embd = static_cast<std::ptrdiff_t>(architecture().n_embd);
-    std::vector<float> rows;
     std::vector<std::pair<std::size_t, std::size_t>> places;  // item and token of each row
-    auto hidden = hidden_.cbegin();
     for (std::size_t i = 0; i < items.size(); ++i) {
         const std::size_t n_tokens = items[i].tokens.size();
         for (std::size_t token = std::min(items[i].first_wanted, n_tokens); token < n_tokens; ++token)
             places.emplace_back(i, token);
-        const auto end = hidden + static_cast<std::ptrdiff_t>(n_tokens) * n_embd;
-        rows.insert(rows.end(),
-                    hidden + static_cast<std::ptrdiff_t>(std::min(items[i].first_wanted, n_tokens)) * n_embd, end);
-        hidden = end;
         cache(items[i].sequence).advance(static_cast<std::int32_t>(n_tokens));
     }
-    emit_logits(rows, [&](std::size_t row, std::span<const float> logits) {
+    emit_logits(hidden_, [&](std::size_t row, std::span<const float> logits) {
         sink(places[row].first, places[row].second, logits);
     });
 }

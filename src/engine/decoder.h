@@ -100,10 +100,10 @@ public:
     std::size_t compute_bytes() const { return hidden_graph_.bytes() + logits_graph_.bytes(); }
 
 private:
-    /// Called with the first wanted row of a batch and the number of its rows, which lie in hidden_.
-    using BatchSink = std::function<void(std::size_t first, std::size_t n_rows)>;
+    /// Called with the index of the first wanted token of a batch; from it on hidden_ holds what the batch's gave.
+    using BatchSink = std::function<void(std::size_t first)>;
     void feed_batches(std::span<const std::int32_t> tokens, std::size_t first_wanted, const BatchSink& sink);
-    /// Leaves the hidden states of all items in hidden_, one behind the other.
+    /// Leaves the hidden states of the items' wanted tokens in hidden_, one behind the other; none where none is.
     void run_pass(std::span<const SequenceTokens> items);
     /// Built and laid out, if the last one does not serve.
     const DecoderPass& pass_of(std::span<const PassSequence> sequences);
@@ -126,7 +126,7 @@ private:
     std::optional<DecoderPass> pass_;  ///< what hidden_graph_ holds: it serves token after token
     GraphWorkspace logits_graph_;
     std::optional<LogitsPass> logits_pass_;
-    std::vector<float> hidden_;  ///< [tokens of the batch][n_embd], after the last norm
+    std::vector<float> hidden_;  ///< [wanted tokens of the batch][n_embd], after the last norm
     std::vector<float> logits_;
 };
 

@@ -86,10 +86,14 @@ ggml_tensor* build_all_attention(GraphWorkspace& graph, const PassSource& source
     return ggml_reshape_2d(context, joined(context, parts), p.query->ne[0] * p.query->ne[1], p.query->ne[2]);
 }
 
-std::int64_t token_count(std::span<const PassSequence> sequences) {
-    std::int64_t n_tokens = 0;
-    for (const PassSequence& sequence : sequences) n_tokens += sequence.n_tokens;
-    return n_tokens;
+std::int64_t total(std::span<const PassSequence> sequences, std::int64_t PassSequence::*count) {
+    std::int64_t sum = 0;
+    for (const PassSequence& sequence : sequences) sum += sequence.*count;
+    return sum;
+}
+
+ggml_tensor* rows_at(ggml_context* context, ggml_tensor* rows, ggml_tensor* indices) {
+    return indices != nullptr ? ggml_get_rows(context, rows, indices) : rows;
 }
 
 /// Inputs are in the graph, and so have memory, even where no layer reads them.
@@ -106,7 +110,8 @@ std::vector<PassCells> declare_cells(GraphWorkspace& graph, const PassSource& so
         cells.push_back({.cache = sequence.cache,
                          .stored = input(GGML_TYPE_I64, sequence.n_tokens, 1),
                          .mask = mask(),
-                         .window = has_window ? mask() : nullptr});
+                         .window = has_window ? mask() : nullptr,
+                         .n_wanted = sequence.n_wanted});
     }
     return cells;
 }
@@ -115,7 +120,8 @@ std::vector<PassCells> declare_cells(GraphWorkspace& graph, const PassSource& so
 
 DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     const Architecture& a = source.weights.architecture;
-    const std::int64_t n_tokens = token_count(source.sequences);
+    const std::int64_t n_tokens = total(source.sequences, &PassSequence::n_tokens);
+    const std::int64_t n_wanted = total(source.sequences, &PassSequence::n_wanted);
     const std::size_t n_more = source.sequences.size() - 1;
     const std::size_t n_lora = source.lora.empty() ? 0 : kNodesPerLayerLora;
     graph.begin(source.weights.layers.size() * (kNodesPerLayer + n_lora + n_more * kNodesPerSequence) +
@@ -123,6 +129,7 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     DecoderPass pass{.ids = graph.input(GGML_TYPE_I32, n_tokens),
                      .positions = graph.input(GGML_TYPE_I32, n_tokens),
                      .cells = declare_cells(graph, source),
+                     .wanted = n_wanted < n_tokens ? graph.input(GGML_TYPE_I32, n_wanted) : nullptr,
                      .hidden = nullptr,
                      .window = a.window.n_tokens};
     ggml_build_forward_expand(graph.graph(), pass.positions);
@@ -132,10 +139,15 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
     for (std::size_t index = 0; index < source.weights.layers.size(); ++index) {
         const LayerWeights& layer = source.weights.layers[index];
         if (!source.lora.empty()) scope.lora = &source.lora[index];
+        ggml_tensor* rows = index + 1 == source.weights.layers.size() ? pass.wanted : nullptr;
         if (layer.geometry.n_head > 0) {
             ggml_tensor* heads = build_all_attention(graph, source, static_cast<int>(index), pass.cells,
                                                      build_projections(scope, layer, x));
-            x = build_attention_output(scope, layer, heads, x).output;
+            x = build_attention_output(scope, layer, rows_at(scope.context, heads, rows),
+                                       rows_at(scope.context, x, rows))
+                    .output;
+        } else {
+            x = rows_at(scope.context, x, rows);
         }
         x = build_feed_forward(scope, layer, x).output;
     }
@@ -144,24 +156,27 @@ DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source) {
 }
 
 void DecoderPass::fill_inputs(std::span<const std::int32_t> of_tokens) const {
-    std::vector<std::int32_t> where;
+    std::vector<std::int32_t> where, chosen;
     for (const PassCells& own : cells) {
         const std::int64_t n_past = own.cache->used();
         std::vector<std::int64_t> stored(static_cast<std::size_t>(own.mask->ne[1]));
         std::iota(stored.begin(), stored.end(), n_past);
         for (const std::int64_t cell : stored) where.push_back(static_cast<std::int32_t>(cell));
+        for (std::int64_t left = own.n_wanted; left > 0; --left)
+            chosen.push_back(static_cast<std::int32_t>(where.size()) - static_cast<std::int32_t>(left));
         fill<std::int64_t>(own.stored, stored);
         fill<ggml_fp16_t>(own.mask, causal_mask(own.mask, n_past, own.mask->ne[0]));
         if (own.window != nullptr) fill<ggml_fp16_t>(own.window, causal_mask(own.window, n_past, window));
     }
     fill<std::int32_t>(positions, where);
     fill<std::int32_t>(ids, of_tokens);
+    if (wanted != nullptr) fill<std::int32_t>(wanted, chosen);
 }
 
 bool DecoderPass::serves(std::span<const PassSequence> sequences) const {
     return std::ranges::equal(sequences, cells, [](const PassSequence& sequence, const PassCells& own) {
         return sequence.cache == own.cache && sequence.n_tokens == own.mask->ne[1] &&
-               sequence.n_cells() == own.mask->ne[0];
+               sequence.n_cells() == own.mask->ne[0] && sequence.n_wanted == own.n_wanted;
     });
 }
 

@@ -19,6 +19,7 @@ inline constexpr std::size_t kLogitRows = 64;
 struct PassSequence {
     const KvCache* cache = nullptr;
     std::int64_t n_tokens = 0;  ///< at least one
+    std::int64_t n_wanted = n_tokens;  ///< the last ones, whose hidden states are to come out
 
     std::int64_t n_cells() const { return cache->cells(n_tokens); }
 };
@@ -37,6 +38,7 @@ struct PassCells {
     ggml_tensor* stored;  ///< I64 {tokens}
     ggml_tensor* mask;    ///< F16 {cells, tokens}
     ggml_tensor* window;  ///< the same for blocks that see a window only; nullptr: there are none
+    std::int64_t n_wanted;
 };
 
 /// Nodes of such a pass. Inputs are to be filled once the graph is prepared, and before each run of it.
@@ -44,7 +46,8 @@ struct DecoderPass {
     ggml_tensor* ids;              ///< I32 {tokens}
     ggml_tensor* positions;        ///< I32 {tokens}: of each in its own sequence
     std::vector<PassCells> cells;  ///< of each sequence
-    ggml_tensor* hidden;           ///< F32 {n_embd, tokens}: after the last norm
+    ggml_tensor* wanted;           ///< I32 {wanted tokens}: their indices in the pass; nullptr: all are
+    ggml_tensor* hidden;           ///< F32 {n_embd, wanted tokens}: after the last norm
     std::int64_t window = 0;       ///< tokens of it
 
     /// @param of_tokens  their ids
@@ -53,7 +56,8 @@ struct DecoderPass {
     bool serves(std::span<const PassSequence> sequences) const;
 };
 
-/// Matrix products take the tokens of all sequences at once; attention is each sequence's own.
+/// Matrix products take the tokens of all sequences at once; attention is each sequence's own. What follows the last
+/// attention is computed for the wanted tokens only: at least one of the pass.
 DecoderPass build_pass(GraphWorkspace& graph, const PassSource& source);
 
 struct LogitsPass {

@@ -12,7 +12,7 @@
 namespace plasticity {
 namespace {
 
-constexpr std::int32_t kWarmUpTokens = 16;
+constexpr std::int32_t kWarmUpTokens = 2;  // of generation
 
 /// Tokens without a pattern: which ones does not matter, but rows of the embedding must not all come from the caches.
 std::vector<std::int32_t> arbitrary_tokens(std::int32_t n, std::int32_t n_vocab) {
@@ -50,7 +50,7 @@ Speed measure_speed(const SpeedOptions& options, Progress& progress) {
         throw Error(ErrorKind::kUsage, "bench speed: neither prompt nor generation is to be measured; give -p or -n");
     const auto start = Clock::now();
     const auto model = open_model(options.model);
-    const std::int32_t longest = std::max({options.prompt_tokens, options.generated_tokens, kWarmUpTokens});
+    const std::int32_t longest = std::max(options.prompt_tokens, options.generated_tokens);
     Decoder decoder(*model,
                     decoder_options(model->architecture(), options.cache, longest, {options.backend, options.threads}),
                     progress);
@@ -63,9 +63,8 @@ Speed measure_speed(const SpeedOptions& options, Progress& progress) {
 
     const auto tokens = arbitrary_tokens(longest, model->architecture().n_vocab);
     const std::span<const std::int32_t> all(tokens);
-    const auto warm_up = static_cast<std::size_t>(std::min(kWarmUpTokens, decoder.context_length()));
-    feed_at_once(decoder, all.first(warm_up));
-    feed_one_by_one(decoder, all.first(std::min<std::size_t>(warm_up, 2)));
+    feed_at_once(decoder, all.first(static_cast<std::size_t>(options.prompt_tokens)));
+    feed_one_by_one(decoder, all.first(static_cast<std::size_t>(std::min(kWarmUpTokens, options.generated_tokens))));
     progress.begin("bench speed", static_cast<std::uint64_t>(options.repetitions), "repetitions");
     for (std::int32_t i = 0; i < options.repetitions; ++i) {
         measure(speed.prompt,

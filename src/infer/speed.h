@@ -39,8 +39,8 @@ struct Speed {
 };
 
 /// As llama-bench measures: the prompt from an empty context in one go, generation from an empty context token by
-/// token, each token an arbitrary one, logits computed for every generated token and for the prompt's last. One short
-/// run of both beforehand does not count.
+/// token, each token an arbitrary one, logits computed for every generated token and for the prompt's last. The
+/// prompt and two tokens beforehand do not count.
 /// @throws Error (kMissing, kMalformed, kUsage, kIo), Interrupted
 Speed measure_speed(const SpeedOptions& options, Progress& progress);
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "artifact/equalization.h"
 #include "artifact/gate_gradients.h"
 #include "artifact/gram.h"
 #include "artifact/recipe.h"
@@ -42,6 +43,13 @@ std::optional<GramFile> open_optional_gram(const PlanOptions& options, const Gat
     return gram;
 }
 
+void require_statistics_to_equalize(bool given) {
+    if (!given)
+        throw Error(ErrorKind::kUsage,
+                    "plan: --equalize scales channels by what they carry; expected --stats of score, or an importance "
+                    "matrix");
+}
+
 /// Policy `auto` is `optimal` where the statistics hold what that needs, and `tiers` elsewhere.
 bool is_optimal(const PlanGoal& goal, const Model& model, const std::optional<Statistics>& statistics,
                 Progress& progress) {
@@ -66,8 +74,8 @@ struct DamageInquiry {
 
 /// Everything that damages depend on.
 std::string damages_made_from(const PlanOptions& options, const Model& model, const DamageOptions& how) {
-    std::string key = fmt::format("damages {} {} {}", how.rows, how.gram.file != nullptr ? how.gram.most_bytes : 0,
-                                  program_identity());
+    std::string key = fmt::format("damages {} {} {} {}", how.rows, how.gram.file != nullptr ? how.gram.most_bytes : 0,
+                                  options.equalize, program_identity());
     key += source_identity(model);
     key += file_identity(*options.statistics);
     return options.gram ? key + file_identity(*options.gram) : key;
@@ -122,13 +130,17 @@ void check_plan_options(const PlanOptions& options) {
 }
 
 Recipe plan(const PlanOptions& options, Progress& progress) {
-    const auto model = open_model(options.model);
+    auto model = open_model(options.model);
     const PlanGoal goal = goal_of(options, *model);
     const GateGradients scores = load_gate_gradients(options.scores);
     require_scores_fit(scores, model->architecture(), options.scores.string());
-    const auto statistics = load_optional_statistics(options, *model);
+    auto statistics = load_optional_statistics(options, *model);
+    auto gram = open_optional_gram(options, scores);
+    if (goal.equalization > 0) {
+        require_statistics_to_equalize(statistics.has_value());
+        equalize(model, *statistics, gram ? &*gram : nullptr, goal.equalization);
+    }
 
-    const auto gram = open_optional_gram(options, scores);
     std::optional<MeasuredDamage> damage;
     if (is_optimal(goal, *model, statistics, progress)) {
         const auto questions = damage_questions(*model, goal, padding_candidates(model->architecture(), goal.align));

@@ -187,6 +187,7 @@ Recipe draft_recipe(const PlanInputs& inputs, const HeadPruning& heads, const st
     recipe.policy = inputs.damage != nullptr ? "optimal" : "tiers";
     recipe.pruning = inputs.pruning;
     recipe.alignment = inputs.alignment;
+    recipe.equalization = inputs.goal.equalization;
     recipe.padding = inputs.aligned(heads).padding;
     recipe.context_length = inputs.goal.context_length;
     recipe.kv_type = inputs.goal.kv_type_name;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "artifact/equalization.h"
 #include "artifact/type_names.h"
 #include "core/error.h"
 
@@ -156,6 +157,7 @@ PlanGoal read_goal(const PlanOptions& options, const Model& model) {
     goal.floor = read_type(options.floor_type, "--floor");
     goal.align = read_align(options, architecture);
     goal.require_stock = options.require_stock;
+    if (options.equalize) goal.equalization = kEqualizationStrength;
     goal.overrides = read_overrides(options);
     for (const TypeOverride& wanted : goal.overrides) require_of_use(wanted, model, goal.floor);
     return goal;

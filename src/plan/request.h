@@ -37,6 +37,7 @@ struct PlanGoal {
     ggml_type floor = GGML_TYPE_Q3_K;
     Align align = Align::kAuto;
     bool require_stock = true;
+    double equalization = 0;  ///< Recipe::equalization
     std::vector<TypeOverride> overrides;
 
     /// The file is bounded, not the memory at run time.

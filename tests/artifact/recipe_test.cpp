@@ -169,6 +169,20 @@ TEST(RecipeJson, RefusesPaddingThatSaysNothingOrTooMuch) {
     }
 }
 
+TEST(RecipeJson, WritesEqualizationOnlyWhereThereIsAny) {
+    Recipe recipe = sample_recipe();
+    EXPECT_EQ(recipe_to_json(recipe).find("equalization"), std::string::npos);
+    recipe.equalization = 0.5;
+    const std::string good = recipe_to_json(recipe);
+    EXPECT_EQ(recipe_from_json(good, "text"), recipe);
+    for (const char* bad : {"0", "-0.5", "5", "true", "\"0.5\""}) {
+        std::string text = good;
+        text.replace(text.find("\"equalization\": 0.5"), std::string_view("\"equalization\": 0.5").size(),
+                     std::string("\"equalization\": ") + bad);
+        test::expect_error(ErrorKind::kMalformed, {"equalization"}, [&] { recipe_from_json(text, "the file"); });
+    }
+}
+
 Recipe with_channels(FeedForwardTopology channels) {
     Recipe recipe = sample_recipe();
     recipe.topology.layers[1].feed_forward = std::move(channels);

@@ -101,6 +101,29 @@ TEST_P(DecoderSteps, GivesOnlyTheLogitsThatAreWanted) {
     EXPECT_EQ(given, (std::vector<std::pair<std::size_t, std::size_t>>{{1, 8}, {1, 9}}));
 }
 
+/// Behind the last attention the others are left out: products of fewer rows sum in another order.
+TEST_P(DecoderSteps, WantedTokensGetWhatTheyGetAmongOthers) {
+    const auto tokens = scattered_tokens(90);
+    Decoder all = load(2), few = load(2);
+    std::vector<Rows> expected(2), rows(2);
+    std::vector<SequenceTokens> items{item(0, tokens, 0, 50), item(1, tokens, 50, 40)};
+    step(all, items, expected);
+    items[0].first_wanted = 49, items[1].first_wanted = 33;
+    step(few, items, rows);
+    EXPECT_LT(largest_difference(rows[0], Rows(expected[0].begin() + 49, expected[0].end())), 1e-4);
+    EXPECT_LT(largest_difference(rows[1], Rows(expected[1].begin() + 33, expected[1].end())), 1e-4);
+    // Where none was wanted the caches are filled all the same.
+    for (SequenceTokens& unwanted : items) unwanted.first_wanted = unwanted.tokens.size();
+    std::vector<Rows> nothing(2), next(2), expected_next(2);
+    few.rewind(0, 0), few.rewind(0, 1);
+    step(few, items, nothing);
+    EXPECT_TRUE(nothing[0].empty() && nothing[1].empty());
+    const std::vector<SequenceTokens> successors{item(0, tokens, 50, 1), item(1, tokens, 0, 1)};
+    step(few, successors, next);
+    step(all, successors, expected_next);
+    for (const std::size_t i : {0, 1}) EXPECT_LT(largest_difference(next[i], expected_next[i]), 1e-4) << i;
+}
+
 TEST_P(DecoderSteps, RewindsAndRefusesBySequence) {
     const auto tokens = scattered_tokens(700);
     Decoder decoder = load(2);

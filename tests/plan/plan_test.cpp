@@ -210,6 +210,23 @@ TEST_F(OptimalPlan, IsTheDefaultWhereStatisticsHoldCurvature) {
     expect_refused(ErrorKind::kUsage, "--curvature-every");
 }
 
+TEST_F(OptimalPlan, ScalesChannelsWhereItIsAskedTo) {
+    set_statistics([](Statistics& statistics) {  // one channel carries far more than those beside it
+        for (auto& [name, channels] : statistics.matrices) channels.sum_of_squares.front() *= 1000;
+    });
+    options.target_bytes = (largest + smallest) / 2;
+    const Recipe without = run();
+    EXPECT_EQ(without.equalization, 0);
+    options.equalize = true;
+    const Recipe with = run();
+    EXPECT_EQ(with.equalization, 0.5);
+    EXPECT_LT(*with.predicted_kl, *without.predicted_kl);
+    EXPECT_NE(explain(with).find("channels scaled"), std::string::npos);
+    options.statistics.reset();
+    options.policy = "tiers";
+    expect_refused(ErrorKind::kUsage, "--stats");
+}
+
 TEST_F(OptimalPlan, FillsTheFileAndNeverExceedsIt) {
     const auto model = open_model(options.model);
     double last = std::numeric_limits<double>::infinity();
