@@ -69,8 +69,8 @@ struct PlanOptions {
     /// Scale channels first, by what they carry, so that less is lost by quantising them; needs statistics. Adapters
     /// that were trained on the base do not fit such an output any more.
     bool equalize = false;
-    TrialRequest trials;         ///< policy optimal only
-    int threads = 0;             ///< 0: all processors
+    TrialRequest trials;  ///< policy optimal only
+    int threads = 0;      ///< 0: all processors
 };
 
 /// Refuses what plan() would refuse of its options before it looks at scores, which need not be there yet.

@@ -130,11 +130,11 @@ double mean_factor(const std::vector<double>& across, const std::vector<double>&
 void require_shape(const CurvatureStatistics& curvature, const ModelTensor& matrix) {
     if (std::cmp_not_equal(curvature.rows.size(), matrix.rows) ||
         std::cmp_not_equal(curvature.columns.size(), matrix.cols))
-        throw Error(ErrorKind::kMalformed,
-                    fmt::format("statistics of {} have the curvature of {} × {}; expected {} × {}. Are they another "
-                                "model's?",
-                                matrix.name, curvature.rows.size(), curvature.columns.size(), matrix.rows,
-                                matrix.cols));
+        throw Error(
+            ErrorKind::kMalformed,
+            fmt::format("statistics of {} have the curvature of {} × {}; expected {} × {}. Are they another "
+                        "model's?",
+                        matrix.name, curvature.rows.size(), curvature.columns.size(), matrix.rows, matrix.cols));
 }
 
 /// A gradient by a weight that is multiplied is divided.

@@ -71,7 +71,8 @@ std::string json_line(const Json& value) {
 }
 
 ObjectReader::ObjectReader(const Parsed& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object_.is_object()) malformed_json(where_, fmt::format("got a JSON {}; expected an object", object_.type_name()));
+    if (!object_.is_object())
+        malformed_json(where_, fmt::format("got a JSON {}; expected an object", object_.type_name()));
 }
 
 void ObjectReader::fail(std::string_view key, std::string_view problem) const {
@@ -173,7 +174,7 @@ void ObjectReader::finish() const {
         if (!asked_.contains(item.key())) unknown.push_back(fmt::format("\"{}\"", item.key()));
     if (!unknown.empty())
         malformed_json(where_,
-                  fmt::format("unknown keys {}; expected {}", fmt::join(unknown, ", "), fmt::join(asked_, ", ")));
+                       fmt::format("unknown keys {}; expected {}", fmt::join(unknown, ", "), fmt::join(asked_, ", ")));
 }
 
 }  // namespace plasticity

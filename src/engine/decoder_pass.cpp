@@ -86,7 +86,7 @@ ggml_tensor* build_all_attention(GraphWorkspace& graph, const PassSource& source
     return ggml_reshape_2d(context, joined(context, parts), p.query->ne[0] * p.query->ne[1], p.query->ne[2]);
 }
 
-std::int64_t total(std::span<const PassSequence> sequences, std::int64_t PassSequence::*count) {
+std::int64_t total(std::span<const PassSequence> sequences, std::int64_t PassSequence::* count) {
     std::int64_t sum = 0;
     for (const PassSequence& sequence : sequences) sum += sequence.*count;
     return sum;

@@ -18,7 +18,7 @@ inline constexpr std::size_t kLogitRows = 64;
 /// Tokens of one sequence, which go behind what its cache holds. They see nothing of other sequences.
 struct PassSequence {
     const KvCache* cache = nullptr;
-    std::int64_t n_tokens = 0;  ///< at least one
+    std::int64_t n_tokens = 0;         ///< at least one
     std::int64_t n_wanted = n_tokens;  ///< the last ones, whose hidden states are to come out
 
     std::int64_t n_cells() const { return cache->cells(n_tokens); }

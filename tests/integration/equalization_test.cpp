@@ -20,6 +20,8 @@
 #include "support/random_adapter.h"
 #include "support/reference_model.h"
 #include "support/square_gram.h"
+#include "support/temp_dir.h"
+#include "support/tiny_model.h"
 #include "support/tiny_recipe.h"
 
 namespace plasticity {
@@ -58,9 +60,10 @@ void expect_same_function(const fs::path& path, const std::vector<std::int32_t>&
     equalize(after, statistics, nullptr, kWide);
     for (const ModelTensor& tensor : before->tensors()) {
         const TensorId& id = tensor.id;
-        const bool expected = id.layer >= 0 && ((is_matrix(id) && id.role != TensorRole::kRouter) ||
-                                                id.role == TensorRole::kAttentionNorm ||
-                                                id.role == TensorRole::kFeedForwardNorm || id.role == TensorRole::kValue);
+        const bool expected =
+            id.layer >= 0 &&
+            ((is_matrix(id) && id.role != TensorRole::kRouter) || id.role == TensorRole::kAttentionNorm ||
+             id.role == TensorRole::kFeedForwardNorm || id.role == TensorRole::kValue);
         EXPECT_EQ(test::all_values(*before, id) != test::all_values(*after, id), expected) << tensor.name;
     }
     const std::vector<float> expected = exact_logits(*before, tokens), found = exact_logits(*after, tokens);
@@ -82,8 +85,8 @@ INSTANTIATE_TEST_SUITE_P(Integration, EqualizedFamily,
 
 TEST(EqualizedModel, WithBlocksOfDifferentShapeComputesTheSame) {
     const test::TempDir dir;
-    const auto path = test::write_tiny_gguf(
-        dir / "m.gguf", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}}});
+    const auto path =
+        test::write_tiny_gguf(dir / "m.gguf", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}}});
     expect_same_function(path, {72, 101, 108, 108, 111, 44, 32, 119, 250, 3});
 }
 
@@ -128,7 +131,8 @@ TEST(EqualizedModel, HasTheScalesThatBalanceErrors) {
 class EqualizedScores : public testing::Test {
 protected:
     EqualizedScores() {
-        test::write_tiny_gguf(dir_ / "m.gguf", {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}}});
+        test::write_tiny_gguf(dir_ / "m.gguf",
+                              {.architecture = "deci", .layers = {{4, 2, 48}, {0, 0, 32}, {2, 1, 64}}});
         std::ofstream(dir_ / "data.jsonl") << "{\"text\": \"the inner ring, in the water, the outer ring\"}\n";
         score_of("m");
     }

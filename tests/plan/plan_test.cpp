@@ -211,8 +211,12 @@ TEST_F(OptimalPlan, IsTheDefaultWhereStatisticsHoldCurvature) {
 }
 
 TEST_F(OptimalPlan, ScalesChannelsWhereItIsAskedTo) {
-    set_statistics([](Statistics& statistics) {  // one channel carries far more than those beside it
-        for (auto& [name, channels] : statistics.matrices) channels.sum_of_squares.front() *= 1000;
+    set_statistics([](Statistics& statistics) {  // every eighth channel carries far more than those beside it
+        for (auto& [name, channels] : statistics.matrices) {
+            for (std::size_t i = 0; i < channels.sum_of_squares.size(); ++i)
+                channels.sum_of_squares[i] = i % 8 == 0 ? 1000.0 : 1.0;
+            statistics.curvature.at(name).columns = channels.sum_of_squares;
+        }
     });
     options.target_bytes = (largest + smallest) / 2;
     const Recipe without = run();
