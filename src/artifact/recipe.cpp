@@ -130,6 +130,10 @@ bool Recipe::pads_columns() const {
     return std::ranges::any_of(tensor_quant_map, [](const QuantAssignment& entry) { return entry.padded_columns > 0; });
 }
 
+std::string Recipe::channels_text() const {
+    return equalization > 0 ? fmt::format("scaled by what they carry, strength {}", equalization) : "";
+}
+
 bool glob_matches(std::string_view glob, std::string_view name) {
     // Only the last `*` needs to be taken up again: what an earlier one could swallow, a later one can too.
     constexpr std::size_t kNone = std::string_view::npos;

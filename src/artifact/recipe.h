@@ -105,6 +105,8 @@ struct Recipe {
     bool prunes() const;               ///< some layer keeps fewer heads or channels than the base has
     bool prunes_feed_forward() const;  ///< channels
     bool pads_columns() const;         ///< some assignment makes rows longer than the model has them: not stock
+    /// "scaled by what they carry, strength 0.5"; empty where channels are as the base has them.
+    std::string channels_text() const;
 };
 
 /// True when `name` matches `glob` whole.

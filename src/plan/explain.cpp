@@ -46,8 +46,7 @@ std::string summary(const Recipe& recipe) {
     if (channels_gone > 0) text += fmt::format("{} feed-forward channels removed\n", channels_gone);
     if (!recipe.pruning.empty()) text += fmt::format("pruning: {}\n", recipe.pruning);
     if (!recipe.alignment.empty()) text += fmt::format("alignment: {}\n", recipe.alignment);
-    if (recipe.equalization > 0)
-        text += fmt::format("channels scaled by what they carry, strength {}\n", recipe.equalization);
+    if (recipe.equalization > 0) text += fmt::format("channels {}\n", recipe.channels_text());
     if (recipe.padding.any()) text += fmt::format("padded with zeros to {}\n", padding_text(recipe.padding));
     return text + fmt::format("stock llama.cpp: {} ({})\n", recipe.stock ? "yes" : "no", recipe.stock_reason);
 }

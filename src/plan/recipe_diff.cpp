@@ -44,6 +44,7 @@ std::vector<std::pair<std::string, std::string>> statements_of(const Recipe& rec
             {"padding", padding_text(recipe.padding)},
             {"input columns", recipe.pads_columns() ? "padded where a type wants it" : ""},
             {"alignment", recipe.alignment},
+            {"channels", recipe.channels_text()},
             {"error feedback", recipe.counts_on_feedback ? "counted on" : ""},
             {"predicted KL", recipe.predicted_kl ? fmt::format("{:.4g} nats per token", *recipe.predicted_kl) : ""},
             {"context", fmt::format("{} tokens", recipe.context_length)},

@@ -24,8 +24,7 @@ std::string decisions(const Recipe& recipe) {
         rows += reason_row("heads to prune", recipe.prunes() ? "pruned" : "none", recipe.pruning);
     if (!recipe.alignment.empty())
         rows += reason_row("padding", recipe.padding == Padding{} ? "none" : "padded", recipe.alignment);
-    if (recipe.equalization > 0)
-        rows += reason_row("channels", "scaled", fmt::format("by what they carry, strength {}", recipe.equalization));
+    if (recipe.equalization > 0) rows += reason_row("channels", "scaled", recipe.channels_text());
     if (recipe.refinement)
         for (const RefinedChange& change : recipe.refinement->changes)
             rows += reason_row(
