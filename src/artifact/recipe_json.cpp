@@ -23,7 +23,7 @@ using Parsed = nlohmann::json;
 
 constexpr std::uint64_t kMaxRecipeBytes = std::uint64_t{64} << 20;
 constexpr std::int64_t kMaxInt = std::numeric_limits<std::int32_t>::max();
-constexpr double kMostEqualization = 4;  // where channels carry alike, whatever their weights are
+constexpr double kMostEqualization = 4;  // scales by X ÷ W themselves, far beyond what could pay
 constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
 
 /// Ranges as one flat list, first and last by turns: a block has hundreds of them.
