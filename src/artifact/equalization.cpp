@@ -30,6 +30,11 @@ std::vector<double> column_squares(const Model& model, const ModelTensor& matrix
         for (std::size_t col = 0; col < row.size(); ++col) squares[col] += double{row[col]} * row[col];
     }
     const double mean = std::reduce(squares.begin(), squares.end()) / static_cast<double>(squares.size());
+    if (!std::isfinite(mean))
+        throw Error(
+            ErrorKind::kMalformed,
+            fmt::format("{} of {} holds weights that are not finite; expected finite ones. Is the model damaged?",
+                        matrix.name, model.path().string()));
     if (mean > 0)
         for (double& square : squares) square /= mean;
     return squares;
@@ -172,10 +177,16 @@ Statistics scaled_statistics(Statistics statistics, const Model& model, const Ch
     return statistics;
 }
 
-void equalize(std::unique_ptr<Model>& model, Statistics& statistics, GramFile* gram, double strength) {
-    const auto scales = equalizing_scales(*model, statistics, strength);
-    statistics = scaled_statistics(std::move(statistics), *model, *scales);
-    if (gram != nullptr) gram->scale_channels(scales);
+void equalize(std::unique_ptr<Model>& model, std::optional<Statistics>& statistics, std::optional<GramFile>& gram,
+              double strength) {
+    if (strength == 0) return;
+    if (!statistics)
+        throw Error(ErrorKind::kUsage,
+                    "equalization: channels are scaled by what they carry; expected --stats of score or an importance "
+                    "matrix, the same for plan and compress");
+    const auto scales = equalizing_scales(*model, *statistics, strength);
+    statistics = scaled_statistics(*std::move(statistics), *model, *scales);
+    if (gram) gram->scale_channels(scales);
     model = with_channel_scales(std::move(model), scales);
 }
 

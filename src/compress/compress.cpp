@@ -56,13 +56,6 @@ std::optional<GramFile> open_optional_gram(const CompressOptions& options, const
     return gram;
 }
 
-void require_statistics(bool given) {
-    if (!given)
-        throw Error(ErrorKind::kUsage,
-                    "compress: the recipe scales channels by what they carry; expected --stats, the statistics it was "
-                    "planned with");
-}
-
 void note_coverage(const OutputLayout& layout, const Statistics& statistics, Progress& progress) {
     std::size_t known = 0, matrices = 0;
     for (const OutputTensor& tensor : layout.tensors) {
@@ -133,11 +126,8 @@ CompressResult compress(const CompressOptions& options, const Recipe& recipe, Pr
     auto statistics = load_optional_statistics(options, *model);
     auto gram = open_optional_gram(options, recipe);
     if (model->tied_copy()) progress.note(describe(*model->tied_copy()));
-    if (recipe.equalization > 0) {
-        require_statistics(statistics.has_value());
-        equalize(model, *statistics, gram ? &*gram : nullptr, recipe.equalization);
-        progress.note("channels are scaled: an adapter of the base fits the output no more");
-    }
+    equalize(model, statistics, gram, recipe.equalization);
+    if (recipe.equalization > 0) progress.note("channels are scaled: an adapter of the base fits the output no more");
     OutputLayout layout = lay_out(*model, recipe, {.with_tokenizer = options.with_tokenizer});
     note_padding(layout, recipe, progress);
     if (options.adapter)

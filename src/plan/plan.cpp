@@ -43,13 +43,6 @@ std::optional<GramFile> open_optional_gram(const PlanOptions& options, const Gat
     return gram;
 }
 
-void require_statistics_to_equalize(bool given) {
-    if (!given)
-        throw Error(ErrorKind::kUsage,
-                    "plan: --equalize scales channels by what they carry; expected --stats of score, or an importance "
-                    "matrix");
-}
-
 /// Policy `auto` is `optimal` where the statistics hold what that needs, and `tiers` elsewhere.
 bool is_optimal(const PlanGoal& goal, const Model& model, const std::optional<Statistics>& statistics,
                 Progress& progress) {
@@ -136,10 +129,7 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
     require_scores_fit(scores, model->architecture(), options.scores.string());
     auto statistics = load_optional_statistics(options, *model);
     auto gram = open_optional_gram(options, scores);
-    if (goal.equalization > 0) {
-        require_statistics_to_equalize(statistics.has_value());
-        equalize(model, *statistics, gram ? &*gram : nullptr, goal.equalization);
-    }
+    equalize(model, statistics, gram, goal.equalization);
 
     std::optional<MeasuredDamage> damage;
     if (is_optimal(goal, *model, statistics, progress)) {

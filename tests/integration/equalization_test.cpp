@@ -5,10 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <fstream>
+#include <limits>
 #include <numeric>
+#include <optional>
 
+#include "artifact/adapted_model.h"
 #include "artifact/gate_gradients.h"
 #include "artifact/kept_adapter.h"
 #include "engine/decoder.h"
@@ -31,6 +35,11 @@ namespace fs = std::filesystem;
 using test::quiet;
 
 constexpr double kWide = 2.0;  // scales of 1/2 to 2 and more
+
+void equalize_alone(std::unique_ptr<Model>& model, std::optional<Statistics>& statistics) {
+    std::optional<GramFile> no_gram;
+    equalize(model, statistics, no_gram, kWide);
+}
 
 /// As if a text had been read in which channels carry between 1 and some 50.
 Statistics uneven_statistics(const Model& model) {
@@ -56,8 +65,8 @@ std::vector<float> exact_logits(const Model& model, const std::vector<std::int32
 void expect_same_function(const fs::path& path, const std::vector<std::int32_t>& tokens) {
     const auto before = open_model(path);
     auto after = open_model(path);
-    Statistics statistics = uneven_statistics(*after);
-    equalize(after, statistics, nullptr, kWide);
+    std::optional statistics = uneven_statistics(*after);
+    equalize_alone(after, statistics);
     for (const ModelTensor& tensor : before->tensors()) {
         const TensorId& id = tensor.id;
         const bool expected =
@@ -103,6 +112,17 @@ TEST(EqualizedModel, StaysAsItIsWhereNothingIsKnown) {
     EXPECT_FALSE(scales->columns({TensorRole::kUp, 1}).empty());
     EXPECT_FALSE(scales->columns({TensorRole::kQuery, 1}).empty());
     EXPECT_TRUE(scales->columns({TensorRole::kTokenEmbedding}).empty());
+}
+
+TEST(EqualizedModel, IsRefusedByTheNameOfWhatIsDamaged) {
+    const test::TempDir dir;
+    LoraAdapter adapter = test::random_adapter(open_model(test::write_tiny_gguf(dir / "m.gguf"))->architecture(), 3,
+                                               0.2f, std::array{TensorRole::kKey});
+    adapter.matrices.back().b.front() = std::numeric_limits<float>::infinity();
+    auto damaged = with_adapter(open_model(dir / "m.gguf"), adapter);
+    std::optional statistics = uneven_statistics(*damaged);
+    test::expect_error(ErrorKind::kMalformed, {"blk.1.attn_k.weight", "not finite"},
+                       [&] { equalize_alone(damaged, statistics); });
 }
 
 /// s⁴ = X ÷ W at strength 1, but for the mean over all and eight bits of rounding.
@@ -154,23 +174,23 @@ protected:
 
 TEST_F(EqualizedScores, AreThoseOfTheScaledModel) {
     auto model = open_model(dir_ / "m.gguf");
-    Statistics statistics = load_statistics(dir_ / "m.stats.gguf", model->architecture());
-    GramFile gram(dir_ / "m.gram.gguf");
-    equalize(model, statistics, &gram, kWide);
+    std::optional statistics = load_statistics(dir_ / "m.stats.gguf", model->architecture());
+    std::optional<GramFile> gram(dir_ / "m.gram.gguf");
+    equalize(model, statistics, gram, kWide);
     export_gguf(*model, {.file = dir_ / "scaled.gguf", .type = "f32"}, quiet());
     score_of("scaled");
 
     const Statistics scored = load_statistics(dir_ / "scaled.stats.gguf", model->architecture());
-    ASSERT_EQ(scored.matrices.size(), statistics.matrices.size());
+    ASSERT_EQ(scored.matrices.size(), statistics->matrices.size());
     for (const auto& [name, expected] : scored.matrices) {
-        const std::vector<double>& found = statistics.matrices.at(name).sum_of_squares;
+        const std::vector<double>& found = statistics->matrices.at(name).sum_of_squares;
         ASSERT_EQ(found.size(), expected.sum_of_squares.size());
         for (std::size_t i = 0; i < found.size(); ++i)
             EXPECT_NEAR(found[i], expected.sum_of_squares[i], 1e-4 * expected.sum_of_squares[i]) << name << " " << i;
     }
     const GramFile scored_gram(dir_ / "scaled.gram.gguf");
     for (const GramInput& input : scored_gram.header().inputs) {
-        const test::SquareGram found = test::squares_of(gram, input.matrix.c_str()),
+        const test::SquareGram found = test::squares_of(*gram, input.matrix.c_str()),
                                expected = test::squares_of(scored_gram, input.matrix.c_str());
         ASSERT_EQ(found.values.size(), expected.values.size());
         const auto side = static_cast<std::size_t>(input.width);
@@ -181,7 +201,7 @@ TEST_F(EqualizedScores, AreThoseOfTheScaledModel) {
         }
     }
     for (const auto& [name, expected] : scored.curvature) {
-        const CurvatureStatistics& found = statistics.curvature.at(name);
+        const CurvatureStatistics& found = statistics->curvature.at(name);
         for (std::size_t i = 0; i < expected.gates.size(); ++i)
             EXPECT_NEAR(found.gates[i], expected.gates[i], 1e-3 * expected.gates[i]) << name << " " << i;
         // Row and column sums are of one matrix; how it changes is known as far as it is their product.
@@ -213,8 +233,8 @@ TEST_F(EqualizedScores, CompressScalesWhatTheRecipeAsksFor) {
 
     const auto output = open_model(options.output);
     auto scaled = open_model(dir_ / "m.gguf");
-    Statistics statistics = load_statistics(*options.statistics, scaled->architecture());
-    equalize(scaled, statistics, nullptr, kWide);
+    std::optional statistics = load_statistics(*options.statistics, scaled->architecture());
+    equalize_alone(scaled, statistics);
     for (const ModelTensor& tensor : scaled->tensors())
         EXPECT_EQ(test::all_values(*output, tensor.id), test::all_values(*scaled, tensor.id)) << tensor.name;
 
