@@ -44,8 +44,7 @@ class Running:
         self.peaks[who] = max(self.peaks.get(who, 0), used.peak_resident_bytes)
         return number_in((self._bench.work / "output.log").read_text(encoding="utf-8", errors="replace"), label)
 
-    def compare(self, prompt, generated, *more):
-        """@param more  options of the own engine"""
+    def compare(self, prompt, generated):
         bench, options = self._bench, self._bench.options
         counts = ("-p", prompt, "-n", generated, "-r", options.repetitions, "-t", options.threads)
         label = '"prompt_tokens_per_second":' if prompt else '"generated_tokens_per_second":'
@@ -55,15 +54,12 @@ class Running:
             others["candle"] = lambda: self._speed("candle", '"median_tokens_per_second":', self._candle, self._own_file, prompt,
                                                    generated, options.repetitions)
         return paired(options.rounds, lambda: self._speed("own", label, bench.program, "bench", "speed", self._own_file,
-                                                                *counts, *more, "--json", "--quiet"), others)
+                                                                *counts, "--json", "--quiet"), others)
 
     def rows(self, what):
         """Of prompt, generation, and memory in bytes."""
         rows = {f"prompt {what}": self.compare(PROMPT, 0), f"generation {what}": self.compare(0, GENERATED)}
         rows[f"peak {what}"] = self._peaks()
-        if self._bench.options.repack:
-            rows[f"generation {what}, --repack"] = self.compare(0, GENERATED, "--repack")
-            rows[f"peak {what}, --repack"] = self._peaks()
         return rows
 
     def _peaks(self):
@@ -107,7 +103,6 @@ def main():
     parser.set_defaults(models=["smollm2"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repetitions", type=int, default=3, help="of each program in each round, after its warm-up")
-    parser.add_argument("--repack", action="store_true", help="also with the matrices' second copies, llama-bench's default")
     parser.add_argument("--candle", action="store_true", help="needs cargo")
     parser.add_argument("--equal-quality", action="store_true", help="scores the models, which takes long")
     parser.add_argument("--plans", nargs=1, choices=PLANS, default=["feedback-aware"], help="of --equal-quality")

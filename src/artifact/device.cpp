@@ -1,20 +1,18 @@
 #include "artifact/device.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "artifact/json_text.h"
-#include "core/checked.h"
 #include "core/error.h"
+#include "core/memory.h"
 #include "core/units.h"
 #include "io/strict_json.h"
 
@@ -83,23 +81,11 @@ Device device_from_json(std::string_view spec) {
     }
 }
 
-/// A container may be allowed less than the machine has.
-std::optional<std::uint64_t> container_limit_bytes() {
-    std::ifstream file("/sys/fs/cgroup/memory.max");
-    std::uint64_t limit = 0;
-    if (file >> limit) return limit;
-    return std::nullopt;
-}
-
 Device this_machine() {
-    const long pages = sysconf(_SC_PHYS_PAGES);
-    const long page_bytes = sysconf(_SC_PAGESIZE);
-    const auto memory = pages > 0 && page_bytes > 0 ? checked_multiply(static_cast<std::uint64_t>(pages),
-                                                                       static_cast<std::uint64_t>(page_bytes))
-                                                    : std::nullopt;
+    const auto memory = machine_memory_bytes();
     if (!memory)
         throw Error(ErrorKind::kIo, "device auto: the system does not say how much memory it has; name a size");
-    Device device{"this machine", std::min(*memory, container_limit_bytes().value_or(*memory)), 0};
+    Device device{"this machine", *memory, 0};
     device.reserved_bytes = default_reserve(device.memory_bytes);
     return checked(device, "auto");
 }

@@ -85,10 +85,10 @@ void add_cache_options(CLI::App& command, CacheRequest& request, const std::stri
         ->check(CLI::NonNegativeNumber);
     command.add_option("--kv-type", request.kv_type, "Keys and values in memory: f16, q8_0 or q4_0")
         ->capture_default_str();
-    command.add_flag(
-        "--repack", request.repack,
+    command.add_flag_function(
+        "--repack,!--no-repack", [&request](std::int64_t said) { request.repack = said > 0; },
         "Hold matrices a second time, as this processor multiplies by single tokens fastest: faster answers, "
-        "up to twice the memory");
+        "up to twice the memory. Where nothing is said: if that is half of the machine's at most");
 }
 
 }  // namespace plasticity

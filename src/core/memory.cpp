@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -31,16 +32,24 @@ std::optional<std::uint64_t> kilobytes_in(const char* path, std::string_view key
     return std::nullopt;
 }
 
+constexpr const char* kContainerLimit = "/sys/fs/cgroup/memory.max";
 constexpr const char* kOwnStatus = "/proc/self/status";
 
 /// What control groups (version 2) leave; pages of files that could be dropped count as used.
 std::optional<std::uint64_t> container_bytes() {
-    const auto limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
+    const auto limit = number_in(kContainerLimit), used = number_in("/sys/fs/cgroup/memory.current");
     if (!limit || !used) return std::nullopt;
     return *limit > *used ? *limit - *used : 0;
 }
 
 }  // namespace
+
+std::optional<std::uint64_t> machine_memory_bytes() {
+    const long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    if (pages <= 0 || page_bytes <= 0) return std::nullopt;
+    const std::uint64_t all = static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page_bytes);
+    return std::min(all, number_in(kContainerLimit).value_or(all));
+}
 
 std::optional<std::uint64_t> available_memory_bytes() {
     const auto system = kilobytes_in("/proc/meminfo", "MemAvailable:"), container = container_bytes();

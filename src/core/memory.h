@@ -6,6 +6,9 @@
 
 namespace plasticity {
 
+/// What the machine has, or the container may have where that is less. Nothing where the system does not tell.
+std::optional<std::uint64_t> machine_memory_bytes();
+
 /// Bytes that this process could have without anything being swapped out: what the system says is available, and no
 /// more than the container has left. Nothing where the system does not tell.
 std::optional<std::uint64_t> available_memory_bytes();

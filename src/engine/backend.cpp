@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "core/parallel.h"
 #include "engine/devices.h"
+#include "engine/libllama_log.h"
 
 namespace plasticity {
 namespace {
@@ -29,6 +30,7 @@ ggml_backend_buffer_type_t exchange_memory(const Backend& backend) {
 }  // namespace
 
 Backend::Backend(int threads) : cpu_(ggml_backend_cpu_init()), threads_(thread_count(threads)) {
+    silence_libllama();
     if (!cpu_) throw Error(ErrorKind::kInternal, "engine: ggml offers no CPU backend");
     ggml_backend_cpu_set_n_threads(cpu_.get(), threads_);
 }

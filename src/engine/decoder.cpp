@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/interrupt.h"
+#include "core/memory.h"
 #include "engine/decoder_memory.h"
 #include "engine/device_memory.h"
 
@@ -45,13 +46,20 @@ Kernels kernels_for(std::span<const PassSequence> sequences) {
     return are_lone_tokens(sequences) && dealt_out ? Kernels::kReference : Kernels::kFast;
 }
 
+/// Where nobody says, of the whole memory, not of what is free now: the same run rounds the same again.
+bool wants_copies(const DecoderOptions& options, const Backend& backend, const Weights& weights) {
+    if (backend.has_device()) return false;
+    return options.repack.value_or(2 * weights.bytes() <= machine_memory_bytes().value_or(0) / 2);
+}
+
 }  // namespace
 
 Decoder::Decoder(const Model& model, const DecoderOptions& options, Progress& progress)
     : backend_(options.backend, options.threads),
       offload_(plan_offload(model, backend_, options, progress)),
       weights_(model, backend_, {.precision = options.precision, .offload = offload_}, progress),
-      repacked_(options.repack && !backend_.has_device() ? RepackedWeights(weights_, backend_) : RepackedWeights()),
+      repacked_(wants_copies(options, backend_, weights_) ? RepackedWeights(weights_, backend_, progress)
+                                                          : RepackedWeights()),
       lora_(options.adapter ? LoraWeights(*options.adapter, model.architecture().n_layer(), backend_, offload_)
                             : LoraWeights()),
       exact_(options.exact),

@@ -28,9 +28,9 @@ struct DecoderOptions {
     int threads = 0;             ///< 0: all processors
     std::int32_t sequences = 1;  ///< side by side, each with a KV cache of its own
     BackendChoice backend = {.device = "cpu", .gpu_layers = std::nullopt};
-    /// Second copies of matrices for passes of single tokens, as this processor multiplies by those fastest. Beside a
-    /// device: none. Logits differ by rounding.
-    bool repack = false;
+    /// Second copies of matrices for passes of single tokens, as this processor multiplies by those fastest. Nothing:
+    /// where both take half of the machine's memory at most. Beside a device: none. Logits differ by rounding.
+    std::optional<bool> repack = false;
     ggml_type kv_type = GGML_TYPE_F16;        ///< of keys and values where not exact: F16, Q8_0 or Q4_0
     std::optional<LoraAdapter> adapter = {};  ///< of this model's matrices as they are
 };

@@ -61,4 +61,9 @@ std::vector<std::int32_t> Draft::guess(std::span<const std::int32_t> text, std::
     return {longer.begin() + std::ssize(text), longer.end()};
 }
 
+CacheRequest cache_beside(const DraftRequest& draft, CacheRequest cache) {
+    if (draft.model && !cache.repack) cache.repack = false;
+    return cache;
+}
+
 }  // namespace plasticity

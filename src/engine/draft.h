@@ -36,4 +36,7 @@ private:
     std::vector<float> logits_;       ///< behind it
 };
 
+/// Of the model that is guessed for, whose passes mostly take several tokens: no second copies where nobody asks.
+CacheRequest cache_beside(const DraftRequest& draft, CacheRequest cache);
+
 }  // namespace plasticity

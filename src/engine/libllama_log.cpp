@@ -38,4 +38,9 @@ std::string LibllamaLog::text() const {
     return printable(captured(), kMaxReasonBytes);
 }
 
+void silence_libllama() {
+    static std::once_flag once;
+    std::call_once(once, [] { const LibllamaLog caught; });
+}
+
 }  // namespace plasticity

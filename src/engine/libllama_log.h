@@ -21,4 +21,7 @@ private:
     std::lock_guard<std::mutex> lock_;
 };
 
+/// libllama and ggml say nothing on stderr from now on: how many matrices were rearranged is nobody's business.
+void silence_libllama();
+
 }  // namespace plasticity

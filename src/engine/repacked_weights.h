@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "core/progress.h"
 #include "engine/backend.h"
 #include "engine/weights.h"
 
@@ -17,8 +18,9 @@ namespace plasticity {
 class RepackedWeights {
 public:
     RepackedWeights() = default;
-    /// @param weights  on the CPU, all in memory, must outlive this @throws Error (kIo) where memory lacks
-    RepackedWeights(const Weights& weights, const Backend& backend);
+    /// @param weights  on the CPU, all in memory, must outlive this
+    /// @throws Error (kIo) where memory lacks, Interrupted
+    RepackedWeights(const Weights& weights, const Backend& backend, Progress& progress);
 
     /// With the copies in the place of what was copied; empty where this processor has no such kernels for any of them.
     std::span<const LayerWeights> layers() const { return layers_; }

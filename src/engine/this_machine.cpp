@@ -4,12 +4,12 @@
 #include <ggml-backend.h>
 #include <ggml.h>
 #include <sys/utsname.h>
-#include <unistd.h>
 
 #include <fstream>
 #include <string_view>
 #include <utility>
 
+#include "core/memory.h"
 #include "core/parallel.h"
 #include "core/version.h"
 
@@ -60,8 +60,7 @@ Machine this_machine(std::string backend) {
     return {.system = system_text(),
             .processor = processor_name(),
             .processors = default_thread_count(),
-            .memory_bytes =
-                static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)),
+            .memory_bytes = machine_memory_bytes().value_or(0),
             .instruction_sets = instruction_sets(),
             .backend = std::move(backend),
             .program_version = kVersion,

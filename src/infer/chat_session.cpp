@@ -28,7 +28,8 @@ ChatSession::ChatSession(const ChatOptions& options, Progress& progress)
     const ChatMessage hello{"user", "hello"};
     tokenizer_.apply_chat_template(std::span(&hello, 1));  // refuses what has no template before the weights are read
     const RunOn on{options.backend, options.threads};
-    DecoderOptions decoder = decoder_options(model_->architecture(), options.cache, kUsualContext, on);
+    DecoderOptions decoder =
+        decoder_options(model_->architecture(), cache_beside(options.draft, options.cache), kUsualContext, on);
     decoder.adapter = load_kept_adapter(*model_, options.lora);
     decoder_ = std::make_unique<Decoder>(*model_, decoder, progress);
     draft_ = Draft::open(options.draft, tokenizer_, decoder_->context_length(), on, progress);

@@ -52,8 +52,8 @@ InferResult infer(const InferOptions& options, const std::function<void(std::str
     const auto model = open_model(options.model);
     const Tokenizer tokenizer(model->tokenizer());
     const std::vector<std::int32_t> prompt = encode_prompt(tokenizer, options);
-    DecoderOptions on = decoder_options(model->architecture(), options.cache, wanted_context(options, prompt.size()),
-                                        {options.backend, options.threads});
+    DecoderOptions on = decoder_options(model->architecture(), cache_beside(options.draft, options.cache),
+                                        wanted_context(options, prompt.size()), {options.backend, options.threads});
     on.adapter = load_kept_adapter(*model, options.lora);
     Decoder decoder(*model, on, progress);
     const auto draft =

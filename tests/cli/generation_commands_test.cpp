@@ -153,5 +153,22 @@ TEST_F(GenerationCommands, BenchSpeedGivesMediansSpreadAndMemory) {
     expect_usage_error({"bench", "speed", model_, "-p", "64", "-c", "32"}, "exceed the context of 32");
 }
 
+/// Where nobody says, matrices are held twice, as so little fits any machine, and ggml does not report each of them.
+TEST_F(GenerationCommands, MatricesAreHeldTwiceUnlessToldOtherwise) {
+    const fs::path path =
+        test::write_tiny_gguf(dir_ / "blocks.gguf", {.n_embd = 64, .n_ff = 64, .matrix_type = GGML_TYPE_Q4_0});
+    const Arguments bench{"bench", "speed", path.string(), "-p", "2", "-n", "2", "-r", "1"};
+    const auto weight_bytes = [&](const std::string& option) {
+        Arguments arguments = bench;
+        if (!option.empty()) arguments.push_back(option);
+        return json_of(arguments)["weight_bytes"].get<std::uint64_t>();
+    };
+    EXPECT_EQ(weight_bytes(""), weight_bytes("--repack"));
+#if defined(__x86_64__)
+    EXPECT_GT(weight_bytes(""), weight_bytes("--no-repack"));
+#endif
+    EXPECT_EQ(run(bench).err.find("q4_0"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace plasticity

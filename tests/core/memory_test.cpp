@@ -18,6 +18,14 @@ TEST(AvailableMemory, IsSomethingAndNoMoreThanTheMachineHas) {
     EXPECT_LE(*available, all);
 }
 
+TEST(MachineMemory, IsNoLessThanWhatIsAvailable) {
+    const auto machine = machine_memory_bytes(), available = available_memory_bytes();
+    ASSERT_TRUE(machine.has_value() && available.has_value());
+    EXPECT_LE(*machine,
+              static_cast<std::uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)));
+    EXPECT_GE(*machine, *available);
+}
+
 TEST(PeakResidentBytes, GrowsWithWhatIsTouched) {
     constexpr std::size_t kMore = 64 << 20;
     const auto before = peak_resident_bytes();

@@ -125,5 +125,12 @@ TEST_F(TokenFeeds, AnotherVocabularyIsRefused) {
     EXPECT_EQ(Draft::open({}, tokenizer, 64, {.backend = {.device = "cpu"}, .threads = 1}, quiet()), nullptr);
 }
 
+/// What is guessed for multiplies mostly by several tokens at once; a user may want copies all the same.
+TEST(CacheBeside, LeavesCopiesOutWhereNobodyAsksForThem) {
+    EXPECT_EQ(cache_beside({.model = "draft.gguf"}, {}).repack, false);
+    EXPECT_EQ(cache_beside({.model = "draft.gguf"}, {.repack = true}).repack, true);
+    EXPECT_EQ(cache_beside({}, {}).repack, std::nullopt);
+}
+
 }  // namespace
 }  // namespace plasticity
