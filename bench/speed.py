@@ -58,6 +58,7 @@ class Running:
 
     def rows(self, what):
         """Of prompt, generation, and memory in bytes."""
+        os.sync()  # the disk still writes what was quantised, and the first to run would wait for it
         rows = {f"prompt {what}": self.compare(PROMPT, 0), f"generation {what}": self.compare(0, GENERATED)}
         rows[f"peak {what}"] = self._peaks()
         return rows
