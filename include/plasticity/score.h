@@ -46,7 +46,7 @@ struct ScoreOptions {
     std::int64_t max_tokens = 0;                        ///< stop after so many tokens; 0: all
     std::int64_t gram_tokens = kDefaultGramTokens;      ///< of the data, that Gram matrices are of; 0: all
     std::int32_t chunk = 512;                           ///< tokens an example of plain text holds
-    std::string precision = "auto";                     ///< f32 | f16 | bf16 | auto
+    std::string precision = "auto";                     ///< f32 | f16 | bf16 | auto: bf16 or f16, as the CPUs are
     std::int32_t curvature_every = 4;                   ///< draw labels for one example of so many; 0: no curvature
     std::uint64_t seed = 0;                             ///< of the labels drawn
     int threads = 0;                                    ///< 0: all processors

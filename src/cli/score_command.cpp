@@ -103,7 +103,8 @@ void add_score_command(CLI::App& program, CommandResult&) {
                     "The most memory to take, as 4GB: where the weights do not fit in it twice, they are read from the "
                     "model a layer at a time; activations that do not fit lie in a temporary file beside the output. "
                     "Without: what the machine has free");
-    app->add_option("--precision", command->options.precision, "Of weights: f32, f16, bf16 or auto (f16)")
+    app->add_option("--precision", command->options.precision,
+                    "Of weights: f32, f16, bf16 or auto (bf16 where the CPU has instructions for it, else f16)")
         ->capture_default_str();
     add_backend_options(*app, command->options.backend);
     add_fine_tune_options(*app, command->fine_tune);

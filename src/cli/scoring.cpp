@@ -52,7 +52,8 @@ void add_scoring_options(CLI::App& command, ScoringArguments& arguments) {
     command.add_option("--tokens", arguments.tokens, "Score so many tokens; 0: all of the data")
         ->check(CLI::NonNegativeNumber);
     command.add_option("--chunk", arguments.chunk, "Tokens an example of plain text holds")->capture_default_str();
-    command.add_option("--precision", arguments.precision, "Of weights while scoring")->capture_default_str();
+    command.add_option("--precision", arguments.precision, "Of weights while scoring, as score has it")
+        ->capture_default_str();
     CLI::Option* gram = command.add_flag(
         "--gram", arguments.with_gram,
         "Keep Gram matrices too, for error feedback and compensation: better at the same bytes, for gigabytes "

@@ -123,7 +123,7 @@ void for_each_read(const GraphScope& scope, const LayerWeights& layer, LayerForw
     if (forward.heads != nullptr) {
         Projections& p = forward.projections;
         for (ggml_tensor** read :
-             {&p.normed, &p.query, &p.key, &p.value, &forward.probabilities, &forward.heads, &forward.attended})
+             {&p.normed, &forward.queries, &p.key, &p.value, &forward.probabilities, &forward.heads, &forward.attended})
             visit(*read);
         if (layer.query_norm != nullptr || reads_products) visit(p.raw_query);
         if (layer.key_norm != nullptr || reads_products) visit(p.raw_key);
@@ -155,7 +155,6 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
 
     ggml_tensor* heads = ggml_reshape_3d(context, heads_gradient, head_dim, heads_gradient->ne[0] / head_dim, n_tokens);
     heads = ggml_cont(context, swap_heads_and_tokens(context, heads));
-    ggml_tensor* query = ggml_cont(context, swap_heads_and_tokens(context, forward.projections.query));
 
     ggml_tensor* probabilities = ggml_mul_mat(context, forward.values, heads);
     ggml_tensor* scores = ggml_soft_max_ext_back(context, probabilities, forward.probabilities,
@@ -165,7 +164,7 @@ AttentionGradients attention_back(const GraphScope& scope, const LayerWeights& l
     AttentionGradients g{};
     g.query = before_rope(ggml_mul_mat(context, contiguous_transpose(context, forward.keys, scope.on_cpu), scores),
                           {TensorRole::kQueryNorm, layer.query_norm, forward.projections.raw_query});
-    g.key = before_rope(ggml_mul_mat(context, fold_transposed(query), folded_scores),
+    g.key = before_rope(ggml_mul_mat(context, fold_transposed(forward.queries), folded_scores),
                         {TensorRole::kKeyNorm, layer.key_norm, forward.projections.raw_key});
     ggml_tensor* value = ggml_mul_mat(context, fold_transposed(heads), fold_transposed(forward.probabilities));
     g.value = ggml_cont(context, swap_heads_and_tokens(context, value));
@@ -191,7 +190,8 @@ LayerForward build_layer_forward(const GraphScope& scope, const LayerWeights& la
         f.projections = build_projections(scope, layer, x);
         f.keys = swap_heads_and_tokens(context, f.projections.key);
         f.values = swap_heads_and_tokens(context, f.projections.value);
-        ggml_tensor* scores = ggml_mul_mat(context, f.keys, swap_heads_and_tokens(context, f.projections.query));
+        f.queries = ggml_cont(context, swap_heads_and_tokens(context, f.projections.query));  // else no fast kernel
+        ggml_tensor* scores = ggml_mul_mat(context, f.keys, f.queries);
         f.probabilities = ggml_soft_max_ext(context, scores, mask, attention_scale(scope.architecture), 0.0f);
         ggml_tensor* heads =
             ggml_mul_mat(context, contiguous_transpose(context, f.values, scope.on_cpu), f.probabilities);

@@ -11,6 +11,7 @@ namespace plasticity {
 struct LayerForward {
     ggml_tensor* input;          ///< {n_embd, tokens}
     Projections projections;     ///< members nullptr in a block without attention
+    ggml_tensor* queries;        ///< {head_dim, tokens, n_head}
     ggml_tensor* keys;           ///< {head_dim, tokens, n_head_kv}: a permuted view
     ggml_tensor* values;         ///< likewise
     ggml_tensor* probabilities;  ///< {tokens (keys), tokens (queries), n_head}

@@ -8,7 +8,8 @@ namespace plasticity {
 /// Everything that options alone show to be impossible, before any work. @throws Error (kUsage)
 void require_possible(const ScoreOptions& options);
 
-/// The type that weights have while scoring. @param name  "auto", "f32", "f16" or "bf16"  @throws Error (kUsage)
-WeightPrecision resolve_precision(const std::string& name);
+/// The type that weights have while scoring. "auto" is BF16 where the CPUs of all processes have instructions for it,
+/// else F16. @throws Error (kUsage, kIo)
+WeightPrecision resolve_precision(const ScoreOptions& options);
 
 }  // namespace plasticity

@@ -248,7 +248,7 @@ void save_results(const ScoreOptions& options, const Architecture& architecture,
 GateGradients score(const ScoreOptions& options, Progress& progress) {
     require_possible(options);
     if (options.memory_bytes > 0) return_freed_memory();
-    const WeightPrecision precision = resolve_precision(options.precision);
+    const WeightPrecision precision = resolve_precision(options);
     const auto model = open_model(options.model);
     const Architecture& architecture = model->architecture();
     const Tokenizer tokenizer(model->tokenizer());
