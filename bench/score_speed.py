@@ -65,7 +65,7 @@ def bounds(file):
 def torch_seconds(bench, folder, dtype, tokens):
     target = bench.work / "trainer"
     target.mkdir(exist_ok=True)
-    used = watch([sys.executable, "-m", "plasticity_trainer", "--model", folder, "--data", bench.calibration, "--tokens",
+    used = watch([sys.executable, "-m", "plasticity_trainer", "--model", folder, "--data", bench.calibration, "--max-tokens",
                   tokens, "--output", target / "scores", "--no-lora", "--dtype", dtype, "--quiet"], target)
     remove(target)
     return used

@@ -62,8 +62,8 @@ struct ScoreOptions {
 
 /// SCORE: exact gradients of the task's loss with respect to a gate on every query head, through the frozen network and
 /// the LoRA adapter, if there is one. The result does not depend on the number of threads nor on the memory
-/// (Gram matrices but for rounding), but on the device. Peak memory: the weights twice, at `precision`, where there is
-/// room for them; otherwise they pass through a layer at a time.
+/// (Gram matrices but for rounding), but on the device. Peak memory: the weights at `precision`, twice unless
+/// the CPU has instructions for BF16, where there is room for them; otherwise they pass through a layer at a time.
 /// @throws Error (kUsage, kMissing, kMalformed, kIo; kInfeasible where memory_bytes are too few), Interrupted
 PLASTICITY_API GateGradients score(const ScoreOptions& options, Progress& progress);
 

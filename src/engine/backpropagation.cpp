@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/units.h"
+#include "engine/bf16_product.h"
 #include "engine/device_memory.h"
 #include "engine/layer_backward.h"
 
@@ -61,10 +62,16 @@ void keep_curvature(GraphWorkspace& graph, const LayerForward* forward, const La
           gradients.down});
 }
 
+BackwardMatrices backward_matrices(const Backend& backend, WeightPrecision precision) {
+    const bool reads_across = precision == WeightPrecision::kBF16 && !backend.has_device() && multiplies_bf16();
+    return reads_across ? BackwardMatrices::kSame : BackwardMatrices::kTransposed;
+}
+
 Offload plan_offload(const Model& model, const Backend& backend, const BackpropagationOptions& options,
                      Progress& progress) {
     if (!backend.has_device()) return {};
-    OffloadSizes sizes = weight_sizes(model, {.precision = options.precision, .with_transposed = true});
+    OffloadSizes sizes = weight_sizes(
+        model, {.precision = options.precision, .backward = backward_matrices(backend, options.precision)});
     const Architecture& architecture = model.architecture();
     sizes.working = scoring_graph_bytes(architecture, options.longest_example) + kernel_bytes(architecture);
     return offload_to_device(sizes, backend, options.backend, progress);
@@ -74,6 +81,7 @@ ScoringMemory plan_memory(const Model& model, const Backend& backend, const Offl
                           const BackpropagationOptions& options, Progress& progress) {
     const ScoringMemory memory = plan_scoring_memory(model, offload,
                                                      {.precision = options.precision,
+                                                      .backward = backward_matrices(backend, options.precision),
                                                       .longest_example = options.longest_example,
                                                       .limit = options.memory_limit,
                                                       .reserved = options.reserved_memory});
@@ -126,11 +134,12 @@ std::int64_t Example::n_targets() const {
 
 Backpropagation::Backpropagation(const Model& model, const BackpropagationOptions& options, Progress& progress)
     : backend_(options.backend, options.threads),
+      backward_(backward_matrices(backend_, options.precision)),
       offload_(plan_offload(model, backend_, options, progress)),
       memory_(plan_memory(model, backend_, offload_, options, progress)),
       weights_(
           model, backend_,
-          {.precision = options.precision, .with_transposed = true, .streamed = memory_.streamed, .offload = offload_},
+          {.precision = options.precision, .backward = backward_, .streamed = memory_.streamed, .offload = offload_},
           progress),
       graph_(backend_),
       back_graph_(backend_),
@@ -264,16 +273,24 @@ std::size_t Backpropagation::slot_before(const Passage& passage, int layer) cons
     return passage.first_slot + (passage.returns ? static_cast<std::size_t>(layer) : 0);
 }
 
-GraphScope Backpropagation::scope_of(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
-                                     const RowScaleInputs& row_scales) const {
+GraphScope Backpropagation::scope_of(const GraphWorkspace& graph) const {
     return {.context = graph.context(),
             .architecture = architecture(),
-            .positions = positions,
-            .rope_factors = weights_.rope_factors(),
+            .positions = nullptr,
+            .rope_factors = nullptr,
             .exact = true,
-            .lora = lora.nodes(),
             .on_cpu = !backend_.has_device(),
-            .row_scales = row_scales.nodes()};
+            .backward = backward_};
+}
+
+GraphScope Backpropagation::scope_of_layer(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
+                                           const RowScaleInputs& row_scales) const {
+    GraphScope scope = scope_of(graph);
+    scope.positions = positions;
+    scope.rope_factors = weights_.rope_factors();
+    scope.lora = lora.nodes();
+    scope.row_scales = row_scales.nodes();
+    return scope;
 }
 
 std::int64_t Backpropagation::window_of(const LayerWeights& layer, std::int64_t n_tokens) const {
@@ -283,7 +300,7 @@ std::int64_t Backpropagation::window_of(const LayerWeights& layer, std::int64_t 
 void Backpropagation::embed(const Passage& passage) {
     graph_.begin(kMaxNodes);
     ggml_tensor* ids = graph_.input(GGML_TYPE_I32, passage.n_tokens());
-    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    const GraphScope scope = scope_of(graph_);
     ggml_tensor* rows = graph_.keep(build_embedding(scope, weights_.token_embedding(), ids));
     graph_.prepare();
     fill<std::int32_t>(ids, passage.example().tokens);
@@ -303,7 +320,7 @@ void Backpropagation::forward_layer(const Passage& passage, int layer, const Gat
     const SequenceInputs sequence = declare_sequence(graph, n_tokens);
     const LoraInputs lora(graph, adapter_, layer, n_tokens, passage.visit.dropout);
     const RowScaleInputs row_scales(graph, row_scales_, layer);
-    const GraphScope scope = scope_of(graph, sequence.positions, lora, row_scales);
+    const GraphScope scope = scope_of_layer(graph, sequence.positions, lora, row_scales);
     ggml_tensor* x = graph.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* factors = nullptr;
     if (gates != nullptr && weights.geometry.n_head > 0)
@@ -363,7 +380,7 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
     const LoraInputs lora(graph_, adapter_, layer, n_tokens, passage.visit.dropout);
     const RowScaleInputs row_scales(graph_, row_scales_, layer);
     std::vector<VectorBack> vectors;
-    GraphScope scope = scope_of(graph_, sequence.positions, lora, row_scales);
+    GraphScope scope = scope_of_layer(graph_, sequence.positions, lora, row_scales);
     if (takers.vectors != nullptr) scope.vectors = &vectors;
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
     ggml_tensor* above = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_tokens);
@@ -371,7 +388,7 @@ std::vector<double> Backpropagation::backward_layer(const Passage& passage, Sign
                                      ? kept_forward(scope, weights, kept_[static_cast<std::size_t>(layer)].forward, x)
                                      : build_layer_forward(scope, weights, x, sequence.mask, nullptr);
     if (!passage.is_kept && forward.heads != nullptr) graph_.keep(forward.heads);
-    const LayerGradients gradients = build_layer_backward(scope, weights, weights_.transposed(layer), forward, above);
+    const LayerGradients gradients = build_layer_backward(scope, weights, weights_.backward(layer), forward, above);
     if (gradients.heads != nullptr) graph_.keep(gradients.heads);
     if (takers.curvature != nullptr) keep_curvature(graph_, passage.is_kept ? nullptr : &forward, gradients);
     for (const VectorBack& vector : vectors) graph_.keep(vector.gradient);

@@ -76,10 +76,10 @@ struct SweepObservers {
 
 /// Exact gradients of the loss through the frozen network, one block at a time: a forward pass that keeps only what
 /// enters each block, then from the last block to the first the block's forward pass again and its backward pass.
-/// Memory beside the weights (held in both orders): (n_layer + 3) · n_embd floats a token, and one block's activations.
-/// Where there is room for the activations of all blocks, they are kept, and no forward pass is computed again.
-/// Under a memory limit the weights pass through memory a part at a time, read twice for each sweep, while a group of
-/// examples waits at the boundary; results are the same to the bit. Not thread-safe.
+/// Memory beside the weights (held in both orders but for BF16, see BackwardMatrices): (n_layer + 3) · n_embd floats a
+/// token, and one block's activations. Where there is room for the activations of all blocks, they are kept, and no
+/// forward pass is computed again. Under a memory limit the weights pass through memory a part at a time, read twice
+/// for each sweep, while a group of examples waits at the boundary; results are the same to the bit. Not thread-safe.
 class Backpropagation {
 public:
     /// Loads the weights that stay. @param model  must outlive this where there is a memory limit
@@ -170,8 +170,9 @@ private:
     void forward(std::vector<Passage>& passages, const Gates* gates, const SweepObservers& observers, double work);
     std::size_t slot_before(const Passage& passage, int layer) const;
     std::size_t last_slot(const Passage& passage) const { return slot_before(passage, architecture().n_layer()); }
-    GraphScope scope_of(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
-                        const RowScaleInputs& row_scales) const;
+    GraphScope scope_of(const GraphWorkspace& graph) const;
+    GraphScope scope_of_layer(const GraphWorkspace& graph, ggml_tensor* positions, const LoraInputs& lora,
+                              const RowScaleInputs& row_scales) const;
     std::int64_t window_of(const LayerWeights& layer, std::int64_t n_tokens) const;
     void embed(const Passage& passage);
     void forward_layer(const Passage& passage, int layer, const Gates* gates, const ActivationObserver& observer);
@@ -222,6 +223,7 @@ private:
     void show_lookup_curvature(const Passage& passage, const CurvatureObserver& observer) const;
 
     Backend backend_;
+    BackwardMatrices backward_;
     Offload offload_;
     ScoringMemory memory_;
     Weights weights_;

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "engine/bf16_product.h"
+
 namespace plasticity {
 namespace {
 
@@ -31,25 +33,26 @@ RopeParameters rope_parameters(const GraphScope& scope, const LayerWeights& laye
 /// zeros behind the channels, made once for all.
 class MatrixInput {
 public:
-    MatrixInput(ggml_context* context, ggml_tensor* x) : context_(context), x_(x) {}
+    MatrixInput(const GraphScope& scope, ggml_tensor* x) : scope_(scope), x_(x) {}
 
     ggml_tensor* times(ggml_tensor* weight, ggml_tensor* bias = nullptr, const LoraNodes& lora = {},
                        ggml_tensor* row_scales = nullptr) {
-        ggml_tensor* y = build_product(context_, weight, of_length(weight->ne[0]));
-        if (row_scales != nullptr) y = ggml_mul(context_, y, row_scales);
-        if (lora.a != nullptr) y = ggml_add(context_, y, build_lora(context_, lora, x_));
-        return bias != nullptr ? ggml_add(context_, y, bias) : y;
+        ggml_context* context = scope_.context;
+        ggml_tensor* y = build_product(scope_, weight, of_length(weight->ne[0]));
+        if (row_scales != nullptr) y = ggml_mul(context, y, row_scales);
+        if (lora.a != nullptr) y = ggml_add(context, y, build_lora(context, lora, x_));
+        return bias != nullptr ? ggml_add(context, y, bias) : y;
     }
 
 private:
     ggml_tensor* of_length(std::int64_t length) {
         if (length == x_->ne[0]) return x_;
         if (padded_ == nullptr || padded_->ne[0] != length)
-            padded_ = ggml_pad(context_, x_, static_cast<int>(length - x_->ne[0]), 0, 0, 0);
+            padded_ = ggml_pad(scope_.context, x_, static_cast<int>(length - x_->ne[0]), 0, 0, 0);
         return padded_;
     }
 
-    ggml_context* context_;
+    const GraphScope& scope_;
     ggml_tensor* x_;
     ggml_tensor* padded_ = nullptr;
 };
@@ -96,10 +99,17 @@ ggml_tensor* added_to(const GraphScope& scope, ggml_tensor* residual, ggml_tenso
 
 }  // namespace
 
-ggml_tensor* build_product(ggml_context* context, ggml_tensor* matrix, ggml_tensor* x) {
-    ggml_tensor* y = ggml_mul_mat(context, matrix, x);
+ggml_tensor* build_product(const GraphScope& scope, ggml_tensor* matrix, ggml_tensor* x) {
+    if (scope.on_cpu && matrix->type == GGML_TYPE_BF16 && matrix->ne[0] % 2 == 0 && multiplies_bf16())
+        return build_bf16_product(scope.context, matrix, x);
+    ggml_tensor* y = ggml_mul_mat(scope.context, matrix, x);
     ggml_prec_set_acc(y, GGML_PREC_F32);
     return y;
+}
+
+ggml_tensor* build_product_back(const GraphScope& scope, ggml_tensor* matrix, ggml_tensor* gradient) {
+    if (scope.backward == BackwardMatrices::kSame) return build_bf16_product_back(scope.context, matrix, gradient);
+    return build_product(scope, matrix, gradient);
 }
 
 ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor* weight) {
@@ -139,7 +149,7 @@ Projections build_projections(const GraphScope& scope, const LayerWeights& layer
     };
     Projections p{};
     p.normed = build_rms_norm(scope, x, layer.attention_norm);
-    MatrixInput input(context, p.normed);
+    MatrixInput input(scope, p.normed);
     const LayerLora& lora = lora_of(scope);
     const LayerRowScales& scales = row_scales_of(scope);
     p.raw_query = as_heads(input.times(layer.query, layer.query_bias, lora.query, scales.query), layer.geometry.n_head);
@@ -161,7 +171,7 @@ float attention_scale(const Architecture& architecture) {
 Addition build_attention_output(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* heads,
                                 ggml_tensor* residual) {
     Addition a{};
-    a.projected = MatrixInput(scope.context, heads)
+    a.projected = MatrixInput(scope, heads)
                       .times(layer.attention_output, layer.attention_output_bias, lora_of(scope).attention_output,
                              row_scales_of(scope).attention_output);
     a.output = added_to(scope, residual, a.projected, layer.attention_post_norm);
@@ -169,16 +179,15 @@ Addition build_attention_output(const GraphScope& scope, const LayerWeights& lay
 }
 
 FeedForward build_feed_forward(const GraphScope& scope, const LayerWeights& layer, ggml_tensor* x) {
-    ggml_context* context = scope.context;
     FeedForward f{};
     f.normed = build_rms_norm(scope, x, layer.feed_forward_norm);
-    MatrixInput input(context, f.normed);
+    MatrixInput input(scope, f.normed);
     const LayerLora& lora = lora_of(scope);
     const LayerRowScales& scales = row_scales_of(scope);
     f.gate = input.times(layer.gate, nullptr, lora.gate, scales.gate);
     f.up = input.times(layer.up, nullptr, lora.up, scales.up);
     f.activated = activated(scope, f.gate, f.up);
-    f.projected = MatrixInput(context, f.activated).times(layer.down, nullptr, lora.down, scales.down);
+    f.projected = MatrixInput(scope, f.activated).times(layer.down, nullptr, lora.down, scales.down);
     f.output = added_to(scope, x, f.projected, layer.feed_forward_post_norm);
     return f;
 }
@@ -197,7 +206,7 @@ ggml_tensor* build_gelu_back(ggml_context* context, ggml_tensor* gradient, ggml_
 }
 
 ggml_tensor* build_logits(const GraphScope& scope, ggml_tensor* output, ggml_tensor* hidden) {
-    return multiplied(scope.context, MatrixInput(scope.context, hidden).times(output),
+    return multiplied(scope.context, MatrixInput(scope, hidden).times(output),
                       1.0f / scope.architecture.multipliers.logit_divisor);
 }
 

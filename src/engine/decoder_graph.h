@@ -33,19 +33,24 @@ struct VectorBack {
 struct GraphScope {
     ggml_context* context;
     const Architecture& architecture;
-    ggml_tensor* positions;                      ///< I32 {tokens}
-    ggml_tensor* rope_factors;                   ///< F32 {n_rot / 2}, or nullptr
-    bool exact = false;                          ///< GELU in F32; ggml's own kernel looks it up in a table of F16
-    const LayerLora* lora = nullptr;             ///< adapters of the block that is built; nullptr: none
-    bool on_cpu = false;                         ///< all of the graph runs there
-    const LayerRowScales* row_scales = nullptr;  ///< of the block that is built; nullptr: none
+    ggml_tensor* positions;           ///< I32 {tokens}
+    ggml_tensor* rope_factors;        ///< F32 {n_rot / 2}, or nullptr
+    bool exact = false;               ///< GELU in F32; ggml's own kernel looks it up in a table of F16
+    const LayerLora* lora = nullptr;  ///< adapters of the block that is built; nullptr: none
+    bool on_cpu = false;              ///< all of the graph runs there
+    BackwardMatrices backward = BackwardMatrices::kNone;  ///< that build_product_back gets
+    const LayerRowScales* row_scales = nullptr;           ///< of the block that is built; nullptr: none
     std::vector<VectorBack>* vectors = nullptr;  ///< takes what a backward pass says of them; nullptr: nobody asks
 };
 
 /// matrix · x, summed in F32 whatever the device: some sum F16 products in F16 by themselves.
 /// @param matrix  {cols, rows}
 /// @param x       {cols, tokens}
-ggml_tensor* build_product(ggml_context* context, ggml_tensor* matrix, ggml_tensor* x);
+ggml_tensor* build_product(const GraphScope& scope, ggml_tensor* matrix, ggml_tensor* x);
+/// From the gradient of what build_product gives to that of x.
+/// @param matrix    in the form of scope.backward
+/// @param gradient  {rows, tokens}
+ggml_tensor* build_product_back(const GraphScope& scope, ggml_tensor* matrix, ggml_tensor* gradient);
 
 /// RMSNorm (Zhang & Sennrich 2019) with a weight per channel.
 ggml_tensor* build_rms_norm(const GraphScope& scope, ggml_tensor* x, ggml_tensor* weight);

@@ -55,17 +55,17 @@ ggml_tensor* addition_back(const GraphScope& scope, ggml_tensor* gradient, const
 /// From the gradient of what a matrix and its adapter write to that of what they read.
 class ProjectionBack {
 public:
-    ProjectionBack(const GraphScope& scope, const TransposedLayer& transposed, LayerLoraBack& gradients)
-        : scope_(scope), transposed_(transposed), gradients_(gradients) {}
+    ProjectionBack(const GraphScope& scope, const BackwardLayer& matrices, LayerLoraBack& gradients)
+        : scope_(scope), matrices_(matrices), gradients_(gradients) {}
 
     const GraphScope& scope() const { return scope_; }
-    const TransposedLayer& transposed() const { return transposed_; }
+    const BackwardLayer& matrices() const { return matrices_; }
 
-    ggml_tensor* input(TensorRole role, ggml_tensor* transposed, ggml_tensor* x, ggml_tensor* gradient) {
+    ggml_tensor* input(TensorRole role, ggml_tensor* matrix, ggml_tensor* x, ggml_tensor* gradient) {
         ggml_tensor* product_gradient = gradient;
         if (scope_.row_scales != nullptr && scope_.row_scales->of(role) != nullptr)
             product_gradient = ggml_mul(scope_.context, gradient, scope_.row_scales->of(role));
-        ggml_tensor* through = build_product(scope_.context, transposed, product_gradient);
+        ggml_tensor* through = build_product_back(scope_, matrix, product_gradient);
         if (scope_.lora == nullptr || scope_.lora->of(role).a == nullptr) return through;
         const LoraBack back = build_lora_back(scope_.context, scope_.lora->of(role), x, gradient, scope_.on_cpu);
         gradients_.of(role) = back;
@@ -74,7 +74,7 @@ public:
 
 private:
     const GraphScope& scope_;
-    const TransposedLayer& transposed_;
+    const BackwardLayer& matrices_;
     LayerLoraBack& gradients_;
 };
 
@@ -101,17 +101,17 @@ FeedForwardGradients feed_forward_back(ProjectionBack& back, const LayerWeights&
                                        ggml_tensor* gradient) {
     using R = TensorRole;
     const GraphScope& scope = back.scope();
-    const TransposedLayer& transposed = back.transposed();
+    const BackwardLayer& matrices = back.matrices();
     ggml_context* context = scope.context;
     const FeedForward& f = forward.feed_forward;
     ggml_tensor* projected =
         addition_back(scope, gradient, {R::kFeedForwardPostNorm, layer.feed_forward_post_norm, f.projected});
     row_scale_back(scope, R::kDown, projected, f.projected);
-    const auto [gate, up] = activation_back(scope, f, back.input(R::kDown, transposed.down, f.activated, projected));
+    const auto [gate, up] = activation_back(scope, f, back.input(R::kDown, matrices.down, f.activated, projected));
     row_scale_back(scope, R::kGate, gate, f.gate);
     row_scale_back(scope, R::kUp, up, f.up);
-    ggml_tensor* normed = ggml_add(context, back.input(R::kGate, transposed.gate, f.normed, gate),
-                                   back.input(R::kUp, transposed.up, f.normed, up));
+    ggml_tensor* normed = ggml_add(context, back.input(R::kGate, matrices.gate, f.normed, gate),
+                                   back.input(R::kUp, matrices.up, f.normed, up));
     ggml_tensor* input = rms_norm_back(scope, normed, {R::kFeedForwardNorm, layer.feed_forward_norm, forward.attended});
     return {.gate = gate, .up = up, .down = projected, .input = ggml_add(context, input, gradient)};
 }
@@ -235,13 +235,12 @@ std::uint64_t kept_forward_bytes(const Architecture& architecture, const LayerGe
     return sizeof(float) * static_cast<std::uint64_t>(per_token * n_tokens);
 }
 
-LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer,
-                                    const TransposedLayer& transposed, const LayerForward& forward,
-                                    ggml_tensor* gradient) {
+LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer, const BackwardLayer& backward,
+                                    const LayerForward& forward, ggml_tensor* gradient) {
     ggml_context* context = scope.context;
     using R = TensorRole;
     LayerGradients result{};
-    ProjectionBack back(scope, transposed, result.lora);
+    ProjectionBack back(scope, backward, result.lora);
     const FeedForwardGradients f = feed_forward_back(back, layer, forward, gradient);
     result.gate = f.gate;
     result.up = f.up;
@@ -253,7 +252,7 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
         addition_back(scope, f.input, {R::kAttentionPostNorm, layer.attention_post_norm, forward.projected});
     bias_back(scope, R::kAttentionOutput, result.attention_output, layer.attention_output_bias);
     row_scale_back(scope, R::kAttentionOutput, result.attention_output, forward.projected, layer.attention_output_bias);
-    result.heads = back.input(R::kAttentionOutput, transposed.attention_output, forward.heads, result.attention_output);
+    result.heads = back.input(R::kAttentionOutput, backward.attention_output, forward.heads, result.attention_output);
     const AttentionGradients g = attention_back(scope, layer, forward, result.heads);
     const auto flat = [&](ggml_tensor* x) { return ggml_reshape_2d(context, x, x->ne[0] * x->ne[1], x->ne[2]); };
     result.query = flat(g.query);
@@ -267,9 +266,9 @@ LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights&
     row_scale_back(scope, R::kKey, result.key, p.raw_key, layer.key_bias);
     row_scale_back(scope, R::kValue, result.value, p.value, layer.value_bias);
     ggml_tensor* read = forward.projections.normed;
-    ggml_tensor* normed = ggml_add(context, back.input(R::kQuery, transposed.query, read, result.query),
-                                   back.input(R::kKey, transposed.key, read, result.key));
-    normed = ggml_add(context, normed, back.input(R::kValue, transposed.value, read, result.value));
+    ggml_tensor* normed = ggml_add(context, back.input(R::kQuery, backward.query, read, result.query),
+                                   back.input(R::kKey, backward.key, read, result.key));
+    normed = ggml_add(context, normed, back.input(R::kValue, backward.value, read, result.value));
     ggml_tensor* input = rms_norm_back(scope, normed, {R::kAttentionNorm, layer.attention_norm, forward.input});
     result.input = ggml_add(context, input, f.input);
     return result;

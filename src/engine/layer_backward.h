@@ -52,10 +52,9 @@ ggml_tensor* norm_weight_back(const GraphScope& scope, ggml_tensor* normed_gradi
                               ggml_tensor* x);
 
 /// Backpropagation through build_layer_forward's block with gates of 1. The weights are frozen: only activations and
-/// adapters get gradients, every one by a matrix product against a transposed weight.
+/// adapters get gradients, every one by a product against a weight (build_product_back).
 /// @param gradient  ∂L/∂output, {n_embd, tokens}
-LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer,
-                                    const TransposedLayer& transposed, const LayerForward& forward,
-                                    ggml_tensor* gradient);
+LayerGradients build_layer_backward(const GraphScope& scope, const LayerWeights& layer, const BackwardLayer& backward,
+                                    const LayerForward& forward, ggml_tensor* gradient);
 
 }  // namespace plasticity

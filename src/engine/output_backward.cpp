@@ -72,7 +72,7 @@ void Backpropagation::show_output_rows(const Passage& passage, const ActivationO
     const std::vector<float> last = stash_.get(last_slot(passage));
     const std::int64_t n_predictions = passage.n_tokens() - 1;
     graph_.begin(kMaxOutputNodes);
-    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    const GraphScope scope = scope_of(graph_);
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n_predictions);
     ggml_tensor* hidden = graph_.keep(build_rms_norm(scope, x, weights_.output_norm()));
     graph_.prepare();
@@ -85,7 +85,7 @@ void Backpropagation::show_output_rows(const Passage& passage, const ActivationO
 Backpropagation::Prediction Backpropagation::predict(std::span<const float> last, std::int64_t first, std::int64_t n,
                                                      bool keep_hidden) {
     graph_.begin(kMaxOutputNodes);
-    const GraphScope scope{graph_.context(), architecture(), nullptr, nullptr};
+    const GraphScope scope = scope_of(graph_);
     ggml_tensor* x = graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
     ggml_tensor* hidden = build_rms_norm(scope, x, weights_.output_norm());
     if (keep_hidden) graph_.keep(hidden);
@@ -146,14 +146,12 @@ void Backpropagation::backward_output(std::span<const float> last, std::int64_t 
     ggml_context* context = back_graph_.context();
     ggml_tensor* gradient = leaf_of(context, logits_gradient);
     ggml_tensor* x = back_graph_.input(GGML_TYPE_F32, architecture().n_embd, n);
-    gradient = build_product(context, weights_.output_transposed(), gradient);
+    const GraphScope scope = scope_of(back_graph_);
+    gradient = build_product_back(scope, weights_.output_backward(), gradient);
     if (const float divisor = architecture().multipliers.logit_divisor; divisor != 1.0f)
         gradient = ggml_scale(context, gradient, 1.0f / divisor);
     ggml_tensor* weight = nullptr;
-    if (!result.weight.empty()) {
-        const GraphScope scope{context, architecture(), nullptr, nullptr};
-        weight = back_graph_.keep(norm_weight_back(scope, gradient, weights_.output_norm(), x));
-    }
+    if (!result.weight.empty()) weight = back_graph_.keep(norm_weight_back(scope, gradient, weights_.output_norm(), x));
     gradient = ggml_mul(context, gradient, weights_.output_norm());
     gradient = back_graph_.keep(ggml_rms_norm_back(context, gradient, x, architecture().rms_norm_epsilon));
     back_graph_.prepare();

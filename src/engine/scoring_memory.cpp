@@ -46,20 +46,20 @@ struct WeightBytes {
     std::uint64_t largest = 0;  ///< part of them
 };
 
-WeightBytes weight_bytes(const Model& model, const Offload& offload, WeightPrecision precision) {
-    const OffloadSizes both = weight_sizes(model, {.precision = precision, .with_transposed = true});
+WeightBytes weight_bytes(const Model& model, const Offload& offload, const ScoringMemoryRequest& request) {
+    const OffloadSizes sizes = weight_sizes(model, {.precision = request.precision, .backward = request.backward});
     WeightBytes bytes;
     const auto add = [&](Place place, std::uint64_t part) {
         if (place == Place::kDevice) return;
         bytes.all += part;
         bytes.largest = std::max(bytes.largest, part);
     };
-    for (std::size_t layer = 0; layer < both.layers.size(); ++layer)
-        add(offload.layer(static_cast<std::int32_t>(layer)), both.layers[layer]);
-    add(offload.of({TensorRole::kOutput}), both.output);
+    for (std::size_t layer = 0; layer < sizes.layers.size(); ++layer)
+        add(offload.layer(static_cast<std::int32_t>(layer)), sizes.layers[layer]);
+    add(offload.of({TensorRole::kOutput}), sizes.output);
     const ModelTensor& embedding = model.require({TensorRole::kTokenEmbedding});
-    const ggml_type type = held_type(embedding, precision);
-    if (!both.tied)
+    const ggml_type type = held_type(embedding, request.precision);
+    if (!sizes.tied)
         add(Place::kCpu,
             static_cast<std::uint64_t>(embedding.rows) * ggml_row_size(type, held_row_length(embedding, type)));
     return bytes;
@@ -79,7 +79,7 @@ std::uint64_t scoring_graph_bytes(const Architecture& a, std::int64_t n_tokens) 
 
 ScoringMemory plan_scoring_memory(const Model& model, const Offload& offload, const ScoringMemoryRequest& request) {
     const Architecture& architecture = model.architecture();
-    const WeightBytes weights = weight_bytes(model, offload, request.precision);
+    const WeightBytes weights = weight_bytes(model, offload, request);
     const auto longest = static_cast<std::uint64_t>(request.longest_example);
     ScoringMemory memory{.weights = weights.all,
                          .working = scoring_graph_bytes(architecture, request.longest_example) +
@@ -96,11 +96,12 @@ ScoringMemory plan_scoring_memory(const Model& model, const Offload& offload, co
     memory.weights = weights.largest;
     if (others + weights.largest > *request.limit)
         throw Error(ErrorKind::kInfeasible,
-                    fmt::format("score: {} of memory; expected {} at least: {} for one part of the weights at {}, in "
-                                "both orders, {} to compute with examples of {} tokens, {} for the rest of the "
+                    fmt::format("score: {} of memory; expected {} at least: {} for one part of the weights at {}{}, "
+                                "{} to compute with examples of {} tokens, {} for the rest of the "
                                 "program. Allow more --memory, or shorten examples with --chunk",
                                 format_bytes(*request.limit), format_bytes(others + weights.largest),
                                 format_bytes(weights.largest), weight_precision_name(request.precision),
+                                request.backward == BackwardMatrices::kTransposed ? " in both orders" : "",
                                 format_bytes(memory.working), request.longest_example, format_bytes(request.reserved)));
     memory.stash = *request.limit - others - weights.largest;
     memory.tokens_at_once =

@@ -20,6 +20,7 @@ std::uint64_t scoring_graph_bytes(const Architecture& architecture, std::int64_t
 
 struct ScoringMemoryRequest {
     WeightPrecision precision = WeightPrecision::kF16;
+    BackwardMatrices backward = BackwardMatrices::kTransposed;
     std::int64_t longest_example = 512;  ///< tokens
     std::optional<std::uint64_t> limit;  ///< bytes that the process may have; nothing: as many as it likes
     std::uint64_t reserved = 0;          ///< of those, what others than the engine take
@@ -36,7 +37,7 @@ struct ScoringMemory {
     std::uint64_t stash_per_token = 0;
 };
 
-/// All weights stay if there is room for them, in both orders, and for one example; its activations are kept, too, if
+/// All weights stay if there is room for them, and for one example; its activations are kept, too, if
 /// there is room for those.
 /// @throws Error (kInfeasible) with the fewest bytes that would do
 ScoringMemory plan_scoring_memory(const Model& model, const Offload& offload, const ScoringMemoryRequest& request);

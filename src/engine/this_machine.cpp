@@ -41,8 +41,7 @@ std::string processor_name() {
     return "";
 }
 
-}  // namespace
-
+/// Those that ggml's CPU backend was built for and finds.
 std::vector<std::string> instruction_sets() {
     std::vector<std::string> found;
     ggml_backend_reg_t cpu = ggml_backend_reg_by_name("CPU");
@@ -54,6 +53,8 @@ std::vector<std::string> instruction_sets() {
         if (std::string_view(f->value) == "1") found.emplace_back(f->name);
     return found;
 }
+
+}  // namespace
 
 Machine this_machine(std::string backend) {
     return {.system = system_text(),

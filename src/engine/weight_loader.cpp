@@ -15,13 +15,14 @@ bool is_outside_blocks(TensorRole role) {
 
 WeightLoader::WeightLoader(const Model& model, const Backend& backend, const WeightOptions& options)
     : model_(model), backend_(backend), options_(options) {
-    if (options.with_transposed && options.precision == WeightPrecision::kStored)
+    if (options.backward == BackwardMatrices::kTransposed && options.precision == WeightPrecision::kStored)
         throw Error(ErrorKind::kInternal, "weights: stored blocks cannot be transposed; ask for f16, bf16 or f32");
 }
 
 void WeightLoader::load(Weights& weights, Progress& progress) {
     weights.tensors_ = PlacedTensors(model_.tensors().size() * 2 + 16);
-    const MatrixOrders orders = options_.with_transposed ? MatrixOrders::kBoth : MatrixOrders::kForward;
+    const MatrixOrders orders =
+        options_.backward != BackwardMatrices::kNone ? MatrixOrders::kBoth : MatrixOrders::kForward;
     declare_globals(weights, weights.tensors_);
     const auto declare_staying = [&](const TensorId& part, MatrixOrders wanted) {
         if (stays(part)) declare(weights, weights.tensors_, {part, wanted});
@@ -59,7 +60,9 @@ bool WeightLoader::stays(const TensorId& part) const {
 }
 
 bool WeightLoader::holds(const Part& part) const {
-    return held_ && held_->id == part.id && (held_->orders == part.orders || held_->orders == MatrixOrders::kBoth);
+    return held_ && held_->id == part.id &&
+           (held_->orders == part.orders || held_->orders == MatrixOrders::kBoth ||
+            options_.backward == BackwardMatrices::kSame);
 }
 
 /// Nothing points to what is gone.
@@ -70,7 +73,7 @@ void WeightLoader::release(Weights& weights) {
         const bool goes = held_->id.layer >= 0 ? tensor.id.layer == held_->id.layer : tensor.id == held_->id;
         if (!goes) continue;
         if (ggml_tensor** slot = weights.slot_of(tensor.id)) *slot = nullptr;
-        if (ggml_tensor** slot = weights.transposed_slot_of(tensor.id)) *slot = nullptr;
+        if (ggml_tensor** slot = weights.backward_slot_of(tensor.id)) *slot = nullptr;
     }
     held_.reset();
     passing_ = PlacedTensors();
@@ -97,12 +100,14 @@ void WeightLoader::add(Weights& weights, PlacedTensors& room, const ModelTensor&
                              : ggml_new_tensor_2d(context, type, held_row_length(source, type), source.rows);
     ggml_set_name(*slot, source.name.c_str());
     Job job{.source = &source, .target = *slot, .transposed = nullptr};
-    ggml_tensor** transposed = weights.transposed_slot_of(source.id);
-    if (orders == MatrixOrders::kBoth && transposed != nullptr) {
+    ggml_tensor** backward = weights.backward_slot_of(source.id);
+    if (backward != nullptr && options_.backward == BackwardMatrices::kSame) {
+        *backward = *slot;
+    } else if (backward != nullptr && orders == MatrixOrders::kBoth) {
         // The embedding may stay behind for its look-up; as the output matrix it need not.
         ggml_context* beside =
             is_outside_blocks(source.id.role) ? room.context(options_.offload.of({TensorRole::kOutput})) : context;
-        *transposed = job.transposed = ggml_new_tensor_2d(beside, type, source.rows, source.cols);
+        *backward = job.transposed = ggml_new_tensor_2d(beside, type, source.rows, source.cols);
     }
     jobs_.push_back(job);
 }

@@ -129,7 +129,7 @@ OffloadSizes weight_sizes(const Model& model, const WeightOptions& options) {
         const ggml_type type = held_type(tensor, options.precision);
         const auto rows = static_cast<std::uint64_t>(tensor.rows);
         std::uint64_t bytes = rows * ggml_row_size(type, held_row_length(tensor, type));
-        if (options.with_transposed && !tensor.is_vector) bytes *= 2;
+        if (options.backward == BackwardMatrices::kTransposed && !tensor.is_vector) bytes *= 2;
         const TensorRole role = tensor.id.role;
         if (tensor.id.layer >= 0)
             sizes.layers[static_cast<std::size_t>(tensor.id.layer)] += bytes;
@@ -146,7 +146,7 @@ Weights::Weights(const Model& model, const Backend& backend, const WeightOptions
         layers_.push_back({.geometry = architecture_.layers[static_cast<std::size_t>(index)],
                            .rotates = architecture_.rotates(index),
                            .slides = architecture_.slides(index)});
-    transposed_.resize(options.with_transposed ? layers_.size() : 0);
+    backward_.resize(options.backward != BackwardMatrices::kNone ? layers_.size() : 0);
     auto loader = std::make_unique<WeightLoader>(model, backend, options);
     loader->load(*this, progress);
     loaded_output_ = output();
@@ -189,11 +189,11 @@ ggml_tensor** Weights::slot_of(const TensorId& id) {
 }
 
 /// Of matrices that gradients pass through.
-ggml_tensor** Weights::transposed_slot_of(const TensorId& id) {
+ggml_tensor** Weights::backward_slot_of(const TensorId& id) {
     if (id.is_bias) return nullptr;
-    if (id == output_id()) return &output_transposed_;
-    if (id.layer < 0 || std::cmp_greater_equal(id.layer, transposed_.size())) return nullptr;
-    return matrix_slot_in(transposed_[static_cast<std::size_t>(id.layer)], id.role);
+    if (id == output_id()) return &output_backward_;
+    if (id.layer < 0 || std::cmp_greater_equal(id.layer, backward_.size())) return nullptr;
+    return matrix_slot_in(backward_[static_cast<std::size_t>(id.layer)], id.role);
 }
 
 void Weights::replace(const TensorId& id, ggml_tensor* matrix) {

@@ -39,8 +39,15 @@ struct LayerWeights {
     ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
 };
 
-/// The same matrices with ne = {rows, cols}: a product against them carries gradients back at full speed.
-struct TransposedLayer {
+/// What gradients are multiplied by on their way back (build_product_back).
+enum class BackwardMatrices {
+    kNone,        ///< nothing goes back
+    kTransposed,  ///< copies with ne = {rows, cols}: a product against them is as fast as one forward
+    kSame,        ///< the matrices themselves, which one kernel reads across just as fast (engine/bf16_product.h)
+};
+
+/// The same matrices in that form.
+struct BackwardLayer {
     ggml_tensor *query = nullptr, *key = nullptr, *value = nullptr, *attention_output = nullptr;
     ggml_tensor *gate = nullptr, *up = nullptr, *down = nullptr;
 };
@@ -56,12 +63,12 @@ struct PassWeights {
 
 struct WeightOptions {
     WeightPrecision precision = WeightPrecision::kStored;
-    bool with_transposed = false;  ///< not for kStored: quantised blocks have no transpose
-    bool streamed = false;         ///< parts that no device holds are in memory only while Weights is told to hold them
-    Offload offload = {};  ///< what the backend's device holds; a matrix that it cannot multiply by stays behind
+    BackwardMatrices backward = BackwardMatrices::kNone;  ///< of kStored: quantised blocks have no transpose
+    bool streamed = false;  ///< parts that no device holds are in memory only while Weights is told to hold them
+    Offload offload = {};   ///< what the backend's device holds; a matrix that it cannot multiply by stays behind
 };
 
-/// Matrices as they are multiplied by forward, or with their transposes.
+/// Matrices as they are multiplied by forward, or with what gradients are multiplied by, too.
 enum class MatrixOrders { kForward, kBoth };
 
 /// The type and row length that a weight is held with: rows of stored blocks keep their padding.
@@ -95,7 +102,7 @@ public:
     TensorId output_id() const;  ///< the matrix that gives logits: a tied embedding, where there is no other
     const LayerWeights& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
     PassWeights pass() const { return {architecture_, layers_, token_embedding_, output_norm_, rope_factors_}; }
-    const TransposedLayer& transposed(int index) const { return transposed_[static_cast<std::size_t>(index)]; }
+    const BackwardLayer& backward(int index) const { return backward_[static_cast<std::size_t>(index)]; }
 
     /// Puts `matrix`, which the caller keeps alive, in the place of the loaded one; nullptr puts that back.
     /// @throws Error (kInternal) where the model has no such matrix, or one of another shape
@@ -110,7 +117,7 @@ public:
     ggml_tensor* output() const { return output_ != nullptr ? output_ : token_embedding_; }
     /// The same, whatever stands in for it.
     ggml_tensor* loaded_output() const { return loaded_output_; }
-    ggml_tensor* output_transposed() const { return output_transposed_; }
+    ggml_tensor* output_backward() const { return output_backward_; }
     ggml_tensor* rope_factors() const { return rope_factors_; }  ///< nullptr: none
     /// Of what stays in memory.
     std::size_t bytes() const { return tensors_.bytes(); }
@@ -119,18 +126,18 @@ public:
 private:
     friend class WeightLoader;
     ggml_tensor** slot_of(const TensorId& id);
-    ggml_tensor** transposed_slot_of(const TensorId& id);
+    ggml_tensor** backward_slot_of(const TensorId& id);
 
     Architecture architecture_;
     PlacedTensors tensors_;
     std::unique_ptr<WeightLoader> stream_;  ///< nullptr: all weights stay
     std::vector<LayerWeights> layers_;
-    std::vector<TransposedLayer> transposed_;
+    std::vector<BackwardLayer> backward_;
     ggml_tensor* token_embedding_ = nullptr;
     ggml_tensor* output_norm_ = nullptr;
     ggml_tensor* output_ = nullptr;
     ggml_tensor* loaded_output_ = nullptr;
-    ggml_tensor* output_transposed_ = nullptr;
+    ggml_tensor* output_backward_ = nullptr;
     ggml_tensor* rope_factors_ = nullptr;
 };
 

@@ -10,8 +10,8 @@
 #include "artifact/score_provenance.h"
 #include "core/error.h"
 #include "core/ranks.h"
+#include "engine/bf16_product.h"
 #include "engine/devices.h"
-#include "engine/this_machine.h"
 #include "score/fine_tune.h"
 
 namespace plasticity {
@@ -21,7 +21,7 @@ namespace {
 /// changes scores by, and goes through instructions for it almost twice as fast.
 WeightPrecision automatic_precision(const ScoreOptions& options) {
     const bool on_cpu = !choose_device(options.backend.device, compute_devices());
-    const std::uint8_t fast = on_cpu && std::ranges::count(instruction_sets(), "AVX512_BF16") > 0 ? 1 : 0;
+    const std::uint8_t fast = on_cpu && multiplies_bf16() ? 1 : 0;
     Ranks& ranks = options.ranks != nullptr ? *options.ranks : alone();
     const auto all = exchange_values(ranks, std::span(&fast, 1));
     const bool fast_everywhere = std::ranges::all_of(all, [](const auto& theirs) { return theirs.front() == 1; });

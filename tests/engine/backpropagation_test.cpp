@@ -9,6 +9,7 @@
 #include <span>
 
 #include "core/error.h"
+#include "engine/bf16_product.h"
 #include "engine/engine_support.h"
 #include "engine/evaluate.h"
 
@@ -72,6 +73,8 @@ protected:
                 {.precision = precision, .threads = threads},
                 quiet()};
     }
+
+    void expect_the_same_however_little_memory_there_is(WeightPrecision precision);
 
     test::TempDir dir_;
 };
@@ -165,17 +168,22 @@ Shown rows_seen(Backpropagation& engine, std::span<const Example> examples) {
 /// What it takes to hold all weights: nothing is left for the activations of all blocks. With a byte less, parts of the
 /// weights come and go, and most activations between blocks lie in a file.
 std::uint64_t bytes_for_weights(const Model& model, WeightPrecision precision) {
-    const ScoringMemory all = plan_scoring_memory(model, {}, {.precision = precision, .longest_example = 70});
+    const bool reads_across = precision == WeightPrecision::kBF16 && multiplies_bf16();
+    const ScoringMemory all =
+        plan_scoring_memory(model, {},
+                            {.precision = precision,
+                             .backward = reads_across ? BackwardMatrices::kSame : BackwardMatrices::kTransposed,
+                             .longest_example = 70});
     return all.weights + all.working + 70 * all.stash_per_token;
 }
 
-TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
+void GateGradients::expect_the_same_however_little_memory_there_is(WeightPrecision precision) {
     const std::vector<Example> examples{example_of(67), example_of(31), example_of(48)};
     std::vector<Visit> visits;
     for (const Example& example : examples) visits.push_back({.example = &example, .is_observed = visits.size() != 1});
     visits[0].curvature_seed = 3;
     visits[2].curvature_seed = 4;
-    auto keeping = load(2, WeightPrecision::kF16);
+    auto keeping = load(2, precision);
     const SweepRecord expected = record_of(keeping, visits, 1);
     EXPECT_EQ(expected.results.size(), 3u);
     const std::vector<Visit> held_out{{.example = &examples[0]}, {.example = &examples[1]}};
@@ -186,10 +194,10 @@ TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
     const auto model = open_model(dir_ / "tiny.gguf");
     for (const std::uint64_t missing_bytes : {0u, 1u}) {
         Backpropagation limited(*model,
-                                {.precision = WeightPrecision::kF16,
+                                {.precision = precision,
                                  .threads = 2,
                                  .longest_example = 70,
-                                 .memory_limit = bytes_for_weights(*model, WeightPrecision::kF16) - missing_bytes,
+                                 .memory_limit = bytes_for_weights(*model, precision) - missing_bytes,
                                  .spill_folder = dir_ / ""},
                                 quiet());
         for (const std::size_t group : {1u, 2u, 3u}) {
@@ -205,6 +213,29 @@ TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
         EXPECT_EQ(rows_seen(limited, observed), expected_rows);
     }
     EXPECT_EQ(record_of(keeping, visits, 3).shown, expected.shown);
+}
+
+TEST_P(GateGradients, AreTheSameToTheBitHoweverLittleMemoryThereIs) {
+    expect_the_same_however_little_memory_there_is(WeightPrecision::kF16);
+}
+
+/// Where the CPU has instructions for it, matrices are held in one order.
+TEST_P(GateGradients, InBF16AreTheSameToTheBitHoweverLittleMemoryThereIs) {
+    expect_the_same_however_little_memory_there_is(WeightPrecision::kBF16);
+}
+
+TEST_P(GateGradients, InBF16AreCloseToThoseInF32) {
+    const Example example = example_of(67);
+    auto exact = load(1), rounded = load(2, WeightPrecision::kBF16);
+    const ExampleGradients a = exact.run(example, {}), b = rounded.run(example, {});
+    EXPECT_NEAR(b.loss, a.loss, 1e-2);
+    double largest = 0;
+    for (const auto& layer : a.gates)
+        for (const double gate : layer) largest = std::max(largest, std::fabs(gate));
+    ASSERT_EQ(a.gates.size(), b.gates.size());
+    for (std::size_t layer = 0; layer < a.gates.size(); ++layer)
+        for (std::size_t head = 0; head < a.gates[layer].size(); ++head)
+            EXPECT_NEAR(b.gates[layer][head], a.gates[layer][head], 0.05 * largest) << layer << " " << head;
 }
 
 INSTANTIATE_TEST_SUITE_P(

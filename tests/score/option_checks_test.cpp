@@ -2,11 +2,9 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "core/error.h"
 #include "core/ranks.h"
-#include "engine/this_machine.h"
+#include "engine/bf16_product.h"
 
 namespace plasticity {
 namespace {
@@ -34,8 +32,8 @@ TEST(ScoringPrecision, IsTheOneAskedFor) {
 }
 
 TEST(ScoringPrecision, IsBF16WhereTheProcessorMultipliesThat) {
-    const bool multiplies = std::ranges::count(instruction_sets(), "AVX512_BF16") > 0;
-    EXPECT_EQ(resolve_precision(asking_for("auto")), multiplies ? WeightPrecision::kBF16 : WeightPrecision::kF16);
+    EXPECT_EQ(resolve_precision(asking_for("auto")),
+              multiplies_bf16() ? WeightPrecision::kBF16 : WeightPrecision::kF16);
 }
 
 TEST(ScoringPrecision, IsTheSameForAllRanks) {
