@@ -1,6 +1,7 @@
 // A matrix product after Goto & van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication": a panel of the
 // matrix is laid out so that it is read in order, stays in the second-level cache, and meets all tokens there; a tile
-// of the result stays in registers. Pairs of columns are one word, as vdpbf16ps multiplies them.
+// of the result stays in registers. Pairs of columns are one word, as vdpbf16ps multiplies them; the version of Highway
+// that systems ship has no name for that instruction.
 
 #include "engine/bf16_product.h"
 
