@@ -160,18 +160,27 @@ private:
         save_text_samples(samples, in_folder("samples.json"), Overwrite::kReplace);
     }
 
+    /// Those that were given, and the precision that `auto` chose for this machine.
+    std::vector<Reproduction::Option> settled_options(const std::string& precision) const {
+        std::vector<Reproduction::Option> options = given_options(*command_.parsed);
+        std::erase_if(options, [](const auto& option) { return option.first == "--precision"; });
+        options.emplace_back("--precision", std::vector{precision});
+        return options;
+    }
+
     void record_stage(RunSummary& summary) {
+        const ScoreProvenance scored = load_gate_gradients(files_.scores).provenance;
         Reproduction made{.program_version = kVersion,
                           .llama_cpp = kLlamaCpp,
                           .processor = processor_description(),
                           .model = command_.typed_model,
                           .model_files = source_digests(model(), output()),
-                          .tokenizer_sha256 = load_gate_gradients(files_.scores).provenance.tokenizer_sha256,
+                          .tokenizer_sha256 = scored.tokenizer_sha256,
                           .data = texts_of(command_.scoring.data),
                           .eval_data = texts_of(command_.scoring.eval_data),
                           .calibration = digests_of(data_.calibration),
                           .held_out = digests_of(data_.held_out),
-                          .options = given_options(*command_.parsed),
+                          .options = settled_options(scored.precision),
                           .artifacts = digests_of(artifacts()),
                           .output = {output().filename().string(), summary.report.file_bytes, output_sha256_}};
         if (const auto name = parse_hub_name(made.model); name && !fs::exists(made.model))

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "artifact/gate_gradients.h"
 #include "support/expect_error.h"
 #include "support/file_content.h"
 #include "support/subprocess.h"
@@ -55,6 +56,9 @@ TEST_F(RunAgain, MakesTheSameBytesElsewhere) {
     ASSERT_TRUE(first.exit_code == 0 || first.exit_code == 7) << first.err;  // random weights write no text
     for (const char* name : {"model.gguf", "report.html", "README.md", "Modelfile", "samples.json", "reproduce.json"})
         EXPECT_TRUE(fs::exists(first_ / name)) << name;
+    const auto options = nlohmann::json::parse(std::ifstream(file_)).at("options");
+    const std::string precision = load_gate_gradients(first_ / "gate_gradients.json").provenance.precision;
+    EXPECT_EQ(options.at("--precision"), nlohmann::json::array({precision})) << "as it was chosen for this machine";
     const test::Finished again = run_again(file_);
     ASSERT_EQ(again.exit_code, first.exit_code) << again.err;
     EXPECT_EQ(nlohmann::json::parse(again.out).at("reproduced"), true) << again.out;
