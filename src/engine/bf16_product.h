@@ -8,7 +8,7 @@ namespace plasticity {
 bool multiplies_bf16();
 
 /// matrix · x by a kernel for many tokens, on the CPU alone: both factors BF16, sums F32. It keeps what it reads again
-/// in registers and the second-level cache, and so multiplies a third faster than ggml, which takes rows as they lie.
+/// in registers and the second-level cache, and so multiplies a quarter faster than ggml, which takes rows as they lie.
 /// Only where multiplies_bf16(). The result does not depend on the number of threads.
 /// @param matrix  BF16 {columns, rows}; an even number of columns
 /// @param x       F32 {columns, tokens}
