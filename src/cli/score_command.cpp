@@ -100,7 +100,7 @@ void add_score_command(CLI::App& program, CommandResult&) {
         ->capture_default_str()
         ->check(CLI::NonNegativeNumber);
     app->add_option("--memory", command->memory,
-                    "The most memory to take, as 4GB: where the weights do not fit in it twice, they are read from the "
+                    "The most memory to take, as 4GB: where the weights do not fit in it, they are read from the "
                     "model a layer at a time; activations that do not fit lie in a temporary file beside the output. "
                     "Without: what the machine has free");
     app->add_option("--precision", command->options.precision,

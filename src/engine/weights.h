@@ -63,7 +63,7 @@ struct PassWeights {
 
 struct WeightOptions {
     WeightPrecision precision = WeightPrecision::kStored;
-    BackwardMatrices backward = BackwardMatrices::kNone;  ///< of kStored: quantised blocks have no transpose
+    BackwardMatrices backward = BackwardMatrices::kNone;  ///< of kStored kNone: quantised blocks have no transpose
     bool streamed = false;  ///< parts that no device holds are in memory only while Weights is told to hold them
     Offload offload = {};   ///< what the backend's device holds; a matrix that it cannot multiply by stays behind
 };

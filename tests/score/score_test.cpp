@@ -7,9 +7,9 @@
 #include "artifact/gate_gradients.h"
 #include "artifact/statistics.h"
 #include "core/error.h"
+#include "engine/bf16_product.h"
 #include "io/atomic_file.h"
 #include "model/model.h"
-#include "score/option_checks.h"
 #include "score/provenance.h"
 #include "score/score_support.h"
 
@@ -70,7 +70,7 @@ TEST_F(Score, SaysWhatItWasMadeFrom) {
     EXPECT_EQ(gradients.provenance.tokenizer_sha256, tokenizer_sha256(model->tokenizer()));
     EXPECT_EQ(gradients.provenance.data_sha256.size(), 64u);
     EXPECT_EQ(gradients.provenance.chunk, 8);
-    EXPECT_EQ(gradients.provenance.precision, weight_precision_name(resolve_precision(options())));
+    EXPECT_EQ(gradients.provenance.precision, multiplies_bf16() ? "bf16" : "f16");
     EXPECT_FALSE(gradients.provenance.program_version.empty());
     EXPECT_GT(gradients.mean_loss, 1);
     EXPECT_GE(gradients.num_steps, 3);
