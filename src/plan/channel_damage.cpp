@@ -9,6 +9,7 @@
 #include "core/parallel.h"
 #include "plan/damage.h"
 #include "plan/row_sample.h"
+#include "plan/shrinkage.h"
 
 namespace plasticity {
 namespace {
@@ -62,8 +63,9 @@ std::vector<std::vector<double>> channel_damage(const Model& model, const Statis
     std::vector<std::vector<double>> damages(layers.size());
     parallel_for(thread_count(threads), layers.size(), [&](std::size_t layer) {
         const auto& [down, curvature] = layers[layer];
-        damages[layer] =
-            curvature->gates.empty() ? damage_of_columns(model, *down, *curvature) : gate_damage(*curvature);
+        damages[layer] = curvature->gates.empty()
+                             ? damage_of_columns(model, *down, *curvature)
+                             : shrunk(gate_damage(*curvature), sequence_count(statistics, *curvature));
     });
     return damages;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <numeric>
 #include <span>
@@ -192,6 +193,10 @@ std::vector<double> gate_damage(const CurvatureStatistics& curvature) {
     std::vector<double> damages;
     for (const double square : curvature.gates) damages.push_back(0.5 * square / count);
     return damages;
+}
+
+double sequence_count(const Statistics& statistics, const CurvatureStatistics& curvature) {
+    return std::max(1.0, std::ceil(static_cast<double>(curvature.count) / statistics.chunk_size));
 }
 
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix) {

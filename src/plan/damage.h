@@ -49,6 +49,9 @@ struct DamageOptions {
 /// @param curvature  of an attention output, whose gates are on heads, or of down, whose gates are on channels
 std::vector<double> gate_damage(const CurvatureStatistics& curvature);
 
+/// Sequences that a curvature was summed over, as far as `count` tells: at least 1.
+double sequence_count(const Statistics& statistics, const CurvatureStatistics& curvature);
+
 /// The statistics say how the loss bends for this matrix, in every use of it.
 bool has_curvature(const Statistics& statistics, const Model& model, const ModelTensor& matrix);
 

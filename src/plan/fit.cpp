@@ -171,6 +171,7 @@ void require_true_size(const Model& model, const Recipe& recipe) {
 }
 
 std::string name_of(const PruneUnit& unit) {
+    if (unit.is_everything) return fmt::format("all attention of layer {}", unit.layer);
     if (unit.group) return fmt::format("KV group {} of layer {}", *unit.group, unit.layer);
     return fmt::format("a query head of every KV group of layer {}", unit.layer);
 }
@@ -194,26 +195,75 @@ std::vector<AlignedPlan> aligned_plans(const PlanInputs& inputs, const HeadPruni
     return plans;
 }
 
-/// Fewer heads for finer types, as long as the sum of both damages falls. @returns what ended it
-std::string prune_while_it_pays(const PlanInputs& inputs, PruneOrder& order, Recipe& best) {
-    while (const std::optional<PruneUnit> unit = order.next()) {
-        const HeadPruning& heads = order.heads();
-        HeadPruning fewer = heads;
-        fewer.remove(*unit);
-        std::optional<Recipe> recipe = fit_types(inputs, fewer);
-        if (!recipe || *recipe->predicted_kl >= *best.predicted_kl) {
-            const double cost = inputs.damage->of_removed(fewer) - inputs.damage->of_removed(heads);
-            return fmt::format(
-                "{} of {} query heads removed; the next would be {}: {:.3g} nats per token, KL {:.4g} in all against "
-                "{:.4g}",
-                heads.base_heads() - heads.n_heads(), heads.base_heads(), name_of(*unit), cost,
-                recipe ? *recipe->predicted_kl : std::numeric_limits<double>::infinity(), *best.predicted_kl);
+/// Where a plan's divergence is beyond so many times the best one's, removing yet more is not tried.
+constexpr double kHopeless = 1.5;
+
+/// Removes units for finer types as far as the sum of both damages is least.
+class PruneSearch {
+public:
+    /// @param best  the plan without any removed
+    PruneSearch(const PlanInputs& inputs, PruneOrder start, Recipe best)
+        : inputs_(inputs), start_(start), order_(std::move(start)), best_(std::move(best)) {}
+
+    /// The first units may not pay for what they cost once: blocks that are not alike take more memory at run time, and
+    /// shorter rows other types. So 1, 2, 4, … are tried, then what lies around the best of them.
+    void run() {
+        for (std::size_t n = 1; try_without(n); n *= 2) {
         }
-        order.remove(*unit);
-        best = std::move(*recipe);
+        for (std::size_t step = n_ / 2; step > 0; step /= 2) {
+            const std::size_t middle = n_;
+            try_without(middle + step);
+            if (n_ == middle) try_without(middle - step);
+        }
     }
-    return "every layer keeps as few heads as it may";
-}
+
+    const HeadPruning& heads() const { return order_.heads(); }
+
+    /// What ended it.
+    std::string reason() const {
+        const std::optional<PruneUnit> unit = order_.next();
+        if (!unit) return "every layer keeps as few heads as it may";
+        PruneOrder further = order_;
+        further.remove(*unit);
+        const std::optional<Recipe> recipe = fitted(further.heads());
+        const double cost = inputs_.damage->of_removed(further.heads()) - inputs_.damage->of_removed(heads());
+        return fmt::format(
+            "{} of {} query heads removed; the next would be {}: {:.3g} nats per token, KL {:.4g} in all against "
+            "{:.4g}",
+            heads().base_heads() - heads().n_heads(), heads().base_heads(), name_of(*unit), cost,
+            recipe ? *recipe->predicted_kl : std::numeric_limits<double>::infinity(), *best_.predicted_kl);
+    }
+
+private:
+    std::optional<Recipe> fitted(const HeadPruning& heads) const {
+        return rows_divide(inputs_.choices(heads)) ? fit_types(inputs_, heads) : std::nullopt;
+    }
+
+    /// @returns whether more may be worth a try
+    bool try_without(std::size_t n) {
+        PruneOrder order = start_;
+        for (std::size_t i = 0; i < n; ++i) {
+            const std::optional<PruneUnit> unit = order.next();
+            if (!unit) return false;
+            order.remove(*unit);
+        }
+        std::optional<Recipe> recipe = fitted(order.heads());
+        if (!recipe) return true;
+        const double kl = *recipe->predicted_kl;
+        if (kl < *best_.predicted_kl) {
+            best_ = std::move(*recipe);
+            order_ = std::move(order);
+            n_ = n;
+        }
+        return kl <= kHopeless * *best_.predicted_kl;
+    }
+
+    const PlanInputs& inputs_;
+    PruneOrder start_;
+    PruneOrder order_;  ///< of the best plan
+    Recipe best_;
+    std::size_t n_ = 0;  ///< units that it lacks
+};
 
 /// "padded to width 1024"
 std::string name_of(const AlignedPlan& plan) {
@@ -270,6 +320,20 @@ void require_stock(const PlanInputs& inputs, const Recipe& recipe) {
                                                    recipe.stock_reason));
 }
 
+/// By `order` where there is one, which `heads` then follow. @returns false where nothing may go any more
+bool remove_cheapest(HeadPruning& heads, std::optional<PruneOrder>& order) {
+    if (order) {
+        const std::optional<PruneUnit> unit = order->next();
+        if (!unit) return false;
+        order->remove(*unit);
+        heads = order->heads();
+        return true;
+    }
+    const std::optional<PruneUnit> unit = heads.cheapest_unit();
+    if (unit) heads.remove(*unit);
+    return unit.has_value();
+}
+
 }  // namespace
 
 std::optional<Recipe> fit_types(const PlanInputs& inputs, const HeadPruning& heads) {
@@ -285,12 +349,15 @@ FittedPlan fit_plan(const PlanInputs& given, HeadPruning heads) {
     PlanInputs inputs = given;
     const bool may_prune = inputs.goal.prune.kind == PruneRequest::Kind::kAuto;
     std::optional<PruneOrder> order;
-    if (may_prune && inputs.damage != nullptr) order.emplace(*inputs.damage, heads);
+    if (may_prune && inputs.damage != nullptr) order.emplace(given, heads);
     for (;;) {
         if (std::vector<AlignedPlan> plans = aligned_plans(inputs, heads); !plans.empty()) {
             if (order) {
-                inputs.pruning = prune_while_it_pays(inputs.with(plans.front().padded), *order, plans.front().recipe);
-                heads = order->heads();
+                const PlanInputs aligned = inputs.with(plans.front().padded);
+                PruneSearch search(aligned, *order, plans.front().recipe);
+                search.run();
+                inputs.pruning = search.reason();
+                heads = search.heads();
                 plans = plans_after_pruning(inputs, heads);
             }
             FittedPlan plan = explained(inputs, heads, plans);
@@ -298,11 +365,7 @@ FittedPlan fit_plan(const PlanInputs& given, HeadPruning heads) {
             require_true_size(inputs.model, plan.recipe);
             return plan;
         }
-        std::optional<PruneUnit> unit;
-        if (may_prune) unit = order ? order->next() : heads.cheapest_unit();
-        if (!unit) refuse(inputs, heads);
-        heads.remove(*unit);
-        if (order) order->remove(*unit);
+        if (!may_prune || !remove_cheapest(heads, order)) refuse(inputs, heads);
     }
 }
 

@@ -155,7 +155,9 @@ double LayerHeads::mean_score() const {
 }
 
 void LayerHeads::remove(const PruneUnit& unit) {
-    if (unit.group)
+    if (unit.is_everything)
+        groups.clear();
+    else if (unit.group)
         std::erase(groups, *unit.group);
     else
         --heads_per_group;
@@ -291,6 +293,17 @@ std::vector<PruneUnit> HeadPruning::units_of(std::size_t layer) const {
     std::vector<PruneUnit> result;
     if (layers_[layer].base_groups > 0) add_units(layers_[layer], layer, result);
     return result;
+}
+
+std::optional<PruneUnit> HeadPruning::whole_attention(std::size_t layer) const {
+    const LayerHeads& of_layer = layers_[layer];
+    const auto with = std::ranges::count_if(layers_, [](const LayerHeads& any) { return any.n_heads() > 0; });
+    if (alike_ || of_layer.n_heads() == 0 || 2 * with <= std::ssize(layers_)) return std::nullopt;
+    return PruneUnit{.layer = layer,
+                     .group = std::nullopt,
+                     .heads = of_layer.n_heads(),
+                     .cost = of_layer.mean_kept_score(),
+                     .is_everything = true};
 }
 
 std::vector<PruneUnit> HeadPruning::units() const {

@@ -33,17 +33,19 @@ struct LayerHeads {
 };
 
 /// The least that can be removed at once: one query head of every living group, or one whole group. Where blocks must
-/// stay alike, that of every block: `layer` and `group` are then the first block's.
+/// stay alike, that of every block: `layer` and `group` are then the first block's. Or all that is left of a block's
+/// attention, which then passes its input on.
 struct PruneUnit {
     std::size_t layer = 0;
     std::optional<std::int32_t> group;  ///< nothing: the worst head of every living group
     std::int32_t heads = 0;             ///< query heads that go
     double cost = 0;                    ///< their mean score
+    bool is_everything = false;         ///< all groups
 };
 
 /// The heads of a model, and the channels of its feed-forward parts, while they are being pruned. At least 2 KV groups
-/// and 4 query heads stay in every block that has as many. Blocks of a model that stock llama.cpp knows in no form with
-/// a geometry for each block keep equally many: each its own best.
+/// and 4 query heads stay in every block that has as many, unless its attention goes as a whole. Blocks of a model that
+/// stock llama.cpp knows in no form with a geometry for each block keep equally many: each its own best.
 class HeadPruning {
 public:
     /// @param scores  [layer][query head]; the caller has checked the shape
@@ -60,6 +62,9 @@ public:
     std::vector<PruneUnit> units() const;
     /// Of one block; where blocks stay alike none can go by itself.
     std::vector<PruneUnit> units_of(std::size_t layer) const;
+    /// All that is left of a block's attention; nothing where there is none, where blocks stay alike, or once half of
+    /// the blocks are without.
+    std::optional<PruneUnit> whole_attention(std::size_t layer) const;
     bool stays_alike() const { return alike_; }
     /// The unit with the lowest mean score that may go; nothing when every block is at its minimum.
     std::optional<PruneUnit> cheapest_unit() const;

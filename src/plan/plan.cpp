@@ -18,11 +18,13 @@
 #include "plan/channel_damage.h"
 #include "plan/damage.h"
 #include "plan/fit.h"
+#include "plan/head_compensation.h"
 #include "plan/head_pruning.h"
 #include "plan/input_checks.h"
 #include "plan/kept_damages.h"
 #include "plan/measured_choice.h"
 #include "plan/request.h"
+#include "plan/shrinkage.h"
 #include "plan/trials.h"
 
 namespace plasticity {
@@ -83,13 +85,25 @@ DamageTable damages_of(const PlanOptions& options, const DamageInquiry& asked, P
     return kept.answers(asked.questions);
 }
 
+/// [layer][query head]. Estimates are of few sequences, and those that came out lowest would be believed: they are
+/// shrunk.
 std::vector<std::vector<double>> head_damage(const Model& model, const Statistics& statistics) {
     std::vector<std::vector<double>> heads;
+    std::vector<double> all;
+    double sequences = 1;
     for (int layer = 0; layer < model.architecture().n_layer(); ++layer) {
-        auto& row = heads.emplace_back();
+        std::vector<double>& of_layer = heads.emplace_back();
         const std::string name = gguf_name({TensorRole::kAttentionOutput, layer});
-        if (const CurvatureStatistics* curvature = statistics.find_curvature(name)) row = gate_damage(*curvature);
+        const CurvatureStatistics* curvature = statistics.find_curvature(name);
+        if (curvature == nullptr) continue;
+        of_layer = gate_damage(*curvature);
+        all.insert(all.end(), of_layer.begin(), of_layer.end());
+        sequences = std::max(sequences, sequence_count(statistics, *curvature));
     }
+    all = shrunk(all, sequences);
+    auto next = all.begin();
+    for (std::vector<double>& of_layer : heads)
+        for (double& head : of_layer) head = *next++;
     return heads;
 }
 
@@ -141,6 +155,8 @@ Recipe plan(const PlanOptions& options, Progress& progress) {
         damage = {.types = damages_of(options, {*model, *statistics, questions, how}, progress),
                   .heads = head_damage(*model, *statistics),
                   .with_error_feedback = gram.has_value()};
+        if (gram && goal.prune.kind != PruneRequest::Kind::kOff)
+            damage->compensation = head_compensation(*model, *statistics, how.gram, options.threads, progress);
     }
     progress.begin("plan", 0, "");
     PruneRequest prune = goal.prune;

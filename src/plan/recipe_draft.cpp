@@ -110,17 +110,26 @@ void describe_padded_columns(Recipe& recipe, const std::vector<MatrixChoice>& ch
 }  // namespace
 
 double MeasuredDamage::of_removed(const HeadPruning& pruning) const {
-    double sum = pruning.channels().damage();
+    double sum = kTogether * pruning.channels().damage();
     for (std::size_t layer = 0; layer < heads.size(); ++layer) sum += of_removed(layer, pruning.layers()[layer]);
     return sum;
 }
 
 double MeasuredDamage::of_removed(std::size_t layer, const LayerHeads& of_layer) const {
+    const bool is_made_up_for = !compensation.empty() && !compensation[layer].heads.empty() && of_layer.n_heads() > 0;
+    const HeadCompensation* made_up = is_made_up_for ? &compensation[layer] : nullptr;
     double sum = 0;
     const std::vector<std::int32_t> kept = of_layer.kept();
-    for (std::size_t head = 0; head < heads[layer].size(); ++head)
-        if (!std::ranges::binary_search(kept, static_cast<std::int32_t>(head))) sum += heads[layer][head];
-    return sum;
+    for (std::size_t head = 0; head < heads[layer].size(); ++head) {
+        if (std::ranges::binary_search(kept, static_cast<std::int32_t>(head))) continue;
+        const auto group = static_cast<std::int32_t>(head) / of_layer.group_size();
+        const bool alone = std::ranges::binary_search(of_layer.groups, group);
+        const double left = made_up == nullptr ? 1
+                            : alone            ? made_up->heads[head]
+                                               : made_up->groups[static_cast<std::size_t>(group)];
+        sum += left * heads[layer][head];
+    }
+    return kTogether * sum;
 }
 
 std::vector<MatrixChoice> PlanInputs::choices(const HeadPruning& heads) const {

@@ -11,9 +11,6 @@
 namespace plasticity {
 namespace {
 
-/// Of the mean diagonal: what GPTQ damps by, too.
-constexpr double kRidge = 0.01;
-
 using Matrix = Eigen::MatrixXd;
 
 /// C_AB, [a][b]; channels are counted from the block's first.
@@ -42,7 +39,7 @@ System system_of(const GramBlocks& gram, std::int64_t first, std::span<const std
 Matrix solve(System system) {
     const double mean = system.among_kept.diagonal().mean();
     if (!(mean > 0)) return Matrix::Zero(system.with_removed.rows(), system.with_removed.cols());  // never seen
-    system.among_kept.diagonal().array() += kRidge * mean;
+    system.among_kept.diagonal().array() += Compensation::kRidge * mean;
     const Eigen::LLT<Eigen::Ref<Matrix>> in_place(system.among_kept);
     if (in_place.info() != Eigen::Success)
         throw Error(ErrorKind::kMalformed,

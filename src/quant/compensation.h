@@ -20,6 +20,9 @@ namespace plasticity {
 /// Thread-safe once built. The result depends on its arguments alone. Memory: columns that go · those that stay floats.
 class Compensation {
 public:
+    /// λ as a share of the mean diagonal: what GPTQ damps by, too.
+    static constexpr double kRidge = 0.01;
+
     /// @param gram  of the matrix' input; each of its blocks is solved by itself, as if the others were independent of
     /// it
     /// @param kept  columns that stay, ascending, each < gram.width

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "plan/curvature_support.h"
+#include "plan/shrinkage.h"
 #include "support/expect_error.h"
 
 namespace plasticity {
@@ -50,8 +51,9 @@ TEST_F(ChannelDamage, IsThatOfGatesWhereTheyAreKnown) {
     curvature.gates.assign(256, 4.0);
     curvature.gates[7] = 12.0;
     const auto damages = channel_damage(*model_, statistics_, 1);
-    EXPECT_DOUBLE_EQ(damages[0][0], 0.5 * 4 / static_cast<double>(curvature.count));
-    EXPECT_DOUBLE_EQ(damages[0][7], 0.5 * 12 / static_cast<double>(curvature.count));
+    std::vector<double> estimates(256, 0.5 * 4 / static_cast<double>(curvature.count));
+    estimates[7] *= 3;
+    EXPECT_EQ(damages[0], shrunk(estimates, 1)) << "100 targets are of one sequence";
     EXPECT_NEAR(damages[1][0] / exact(1)[0], 1, 1e-9);
 }
 

@@ -348,6 +348,76 @@ TEST_F(FitRagged, PadsForATypeThatIsAskedFor) {
     EXPECT_EQ(recipe.assignment_for("model.layers.0.self_attn.q_proj.weight")->type, GGML_TYPE_Q4_K);
 }
 
+/// With two KV groups none may go by itself: only all attention of a block frees KV cache, here nearly all of memory.
+TEST(Fit, GivesUpAttentionOfBlocksWhereTheKvCacheTakesMost) {
+    const SyntheticModel model(shape({.n_head_kv = 2}));
+    const GateGradients scores = gradients_of(model.architecture(), mixed_scores(model.architecture()));
+    PlanGoal goal;
+    goal.device = Device{.label = "test", .memory_bytes = 1'000'000'000, .reserved_bytes = 0};
+    goal.context_length = 32768;
+    goal.kv_type_name = "f16";
+    const auto planned = [&](double of_a_head) {
+        const MeasuredDamage damage = synthetic_damage(model, goal, of_a_head);
+        return fit({.model = model, .scores = scores, .goal = goal, .damage = &damage},
+                   HeadPruning(model.architecture(), scores.layer_scores()));
+    };
+    const Budget ample = planned(1).budget;
+    ASSERT_GT(ample.kv_cache_max_bytes, 4 * ample.attention_bytes);
+    goal.device->memory_bytes = ample.total_bytes - ample.kv_cache_max_bytes / 3;
+    const Recipe recipe = planned(1e-9);
+    const auto without = std::ranges::count_if(recipe.topology.layers, [](const LayerTopology& layer) {
+        return layer.num_heads == 0 && layer.retained_kv_head_indices.empty();
+    });
+    EXPECT_EQ(without, 2) << "of 4";
+    EXPECT_EQ(recipe.budget.kv_cache_max_bytes, ample.kv_cache_max_bytes / 2);
+    EXPECT_LE(recipe.budget.total_bytes, goal.device->memory_bytes);
+    EXPECT_EQ(recipe.output_architecture, "deci");
+    EXPECT_TRUE(recipe.stock);
+    EXPECT_EQ(lay_out(model, recipe, {}).file.file_bytes(), recipe.budget.file_bytes);
+    EXPECT_EQ(recipe_from_json(recipe_to_json(recipe), "text"), recipe);
+    goal.prune.kind = PruneRequest::Kind::kOff;
+    test::expect_error(ErrorKind::kInfeasible, {"run-time memory"}, [&] { planned(1e-9); });
+}
+
+/// 384 columns of o have no type of 256-wide blocks; 256 have again.
+TEST(Fit, LooksBeyondTheFirstHeadsThatDoNotPay) {
+    const SyntheticModel model(shape({.n_head_kv = 2}));
+    const std::vector<double> useless_halves{0.1, 0.1, 0.9, 0.9, 0.1, 0.1, 0.9, 0.9};
+    const GateGradients scores =
+        gradients_of(model.architecture(), std::vector(model.architecture().layers.size(), useless_halves));
+    PlanGoal goal = file_of(6'000'000);
+    goal.context_length = 1024;
+    goal.kv_type_name = "f16";
+    goal.overrides.push_back({NamePattern("attn_output"), GGML_TYPE_Q4_K});
+    MeasuredDamage damage = synthetic_damage(model, goal, 1);
+    for (std::vector<double>& heads : damage.heads)
+        for (std::size_t head = 0; head < heads.size(); ++head) heads[head] = useless_halves[head] < 0.5 ? 1e-12 : 1;
+    const Recipe recipe = fit({.model = model, .scores = scores, .goal = goal, .damage = &damage},
+                              HeadPruning(model.architecture(), scores.layer_scores()));
+    for (const LayerTopology& layer : recipe.topology.layers)
+        EXPECT_EQ(layer.retained_head_indices, (std::vector<std::int32_t>{2, 3, 6, 7})) << layer.layer_index;
+}
+
+TEST(MeasuredDamage, OfWhatGoesIsTwiceTheSumLessWhatOthersTakeOver) {
+    const Architecture architecture = shape({.n_layer = 2, .n_head = 4, .n_head_kv = 2});
+    HeadPruning heads(architecture, {{1, 2, 3, 4}, {4, 3, 2, 1}});
+    MeasuredDamage damage{.types = {}, .heads = {{1, 10, 100, 1000}, {5, 50, 500, 5000}}};
+    EXPECT_EQ(damage.of_removed(heads), 0);
+    LayerHeads of_layer = heads.layers()[0];
+    of_layer.remove({.layer = 0, .group = std::nullopt, .heads = 2, .cost = 0});  // heads 0 and 2
+    EXPECT_EQ(damage.of_removed(0, of_layer), 2 * 101);
+    damage.compensation = {{.heads = {0.5, 1, 0.25, 1}, .groups = {0.125, 1}}, {}};
+    EXPECT_EQ(damage.of_removed(0, of_layer), 2 * (0.5 + 25));
+    of_layer = heads.layers()[0];
+    of_layer.remove({.layer = 0, .group = 0, .heads = 2, .cost = 0});
+    EXPECT_EQ(damage.of_removed(0, of_layer), 2 * 11 * 0.125) << "together";
+    of_layer.remove({.layer = 0, .group = std::nullopt, .heads = 2, .cost = 0, .is_everything = true});
+    EXPECT_EQ(damage.of_removed(0, of_layer), 2 * 1111) << "nobody is left";
+    of_layer = heads.layers()[1];
+    of_layer.remove({.layer = 1, .group = 1, .heads = 2, .cost = 0});
+    EXPECT_EQ(damage.of_removed(1, of_layer), 2 * 5500) << "nothing is known of this block";
+}
+
 // The shape of a 70B model, whose recipe has some 560 lines.
 TEST(Fit, SpendsEveryByteOfALargeModelWhereItSavesMost) {
     const SyntheticModel model(shape({.n_layer = 80,
