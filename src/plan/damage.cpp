@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "io/dequantize.h"
 #include "model/column_padding.h"
+#include "plan/factor_workers.h"
 #include "plan/input_feedback.h"
 #include "plan/row_sample.h"
 #include "quant/block_quantizer.h"
@@ -28,9 +29,6 @@ std::vector<std::string> uses_of(const Model& model, const ModelTensor& matrix) 
     if (model.find({TensorRole::kOutput}) == nullptr) uses.push_back(matrix.name);
     return uses;
 }
-
-/// Factors for error feedback that may be in memory at a time, as long as one fits.
-constexpr std::uint64_t kFactorBytes = std::uint64_t{2} << 30;
 
 /// Sampled rows of one matrix in one use, and what an error in them costs.
 struct WeighedRows {
@@ -132,9 +130,7 @@ int worker_count(const std::vector<DamageQuestion>& questions, const DamageOptio
     for (const DamageQuestion& question : questions)
         if (const GramInput* input = input_of(*question.matrix, options.gram))
             largest = std::max(largest, InputFeedback::building_bytes(options.gram, *input));
-    const int threads = thread_count(options.threads);
-    if (largest == 0) return threads;
-    return static_cast<int>(std::clamp<std::uint64_t>(kFactorBytes / largest, 1, static_cast<std::uint64_t>(threads)));
+    return factor_workers(largest, options.threads);
 }
 
 /// In every use of the matrix. @returns nats per token of each type

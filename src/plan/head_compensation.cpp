@@ -7,6 +7,7 @@
 
 #include "core/interrupt.h"
 #include "core/parallel.h"
+#include "plan/factor_workers.h"
 #include "plan/row_sample.h"
 #include "quant/removal_error.h"
 
@@ -15,9 +16,6 @@ namespace {
 
 /// Rows of every output projection that are read.
 constexpr std::size_t kRows = 256;
-
-/// Memory that factors of several blocks may take together, as long as one fits.
-constexpr std::uint64_t kFactorBytes = std::uint64_t{2} << 30;
 
 /// The part of an output projection that reads some neighbouring channels of its input.
 struct Columns {
@@ -64,16 +62,15 @@ std::optional<std::int64_t> block_of_groups(const GramInput& input, std::int64_t
     return block && *block % group == 0 ? block : std::nullopt;
 }
 
-int worker_count(const GramSource& gram, int threads) {
-    std::uint64_t largest = 1;
+/// The most memory that working on one block takes.
+std::uint64_t largest_factor(const GramSource& gram) {
+    std::uint64_t largest = 0;
     for (const GramInput& input : gram.file->header().inputs) {
         const std::optional<TensorId> matrix = parse_gguf_name(input.matrix);
         if (matrix && matrix->role == TensorRole::kAttentionOutput)
             largest = std::max(largest, RemovalError::building_bytes(input.block));
     }
-    largest = std::min(largest, gram.most_bytes);
-    return static_cast<int>(
-        std::clamp<std::uint64_t>(kFactorBytes / largest, 1, static_cast<std::uint64_t>(thread_count(threads))));
+    return std::min(largest, gram.most_bytes);
 }
 
 HeadCompensation compensation_of(const Model& model, const CurvatureStatistics& curvature, const ModelTensor& output,
@@ -106,7 +103,7 @@ std::vector<HeadCompensation> head_compensation(const Model& model, const Statis
     std::vector<HeadCompensation> found(static_cast<std::size_t>(model.architecture().n_layer()));
     std::mutex mutex;
     progress.begin("measure compensation", found.size(), "layers");
-    parallel_for(worker_count(gram, threads), found.size(), [&](std::size_t layer) {
+    parallel_for(factor_workers(largest_factor(gram), threads), found.size(), [&](std::size_t layer) {
         const ModelTensor* output = model.find({TensorRole::kAttentionOutput, static_cast<int>(layer)});
         const CurvatureStatistics* curvature = output != nullptr ? statistics.find_curvature(output->name) : nullptr;
         if (curvature != nullptr) found[layer] = compensation_of(model, *curvature, *output, gram);

@@ -58,7 +58,7 @@ RemovalError::Sums RemovalError::of(std::int64_t first, std::int64_t n, std::spa
         const double cut = weights.dot(together * weights);
         const double left = weights.dot(remaining.solve(weights)) - lambda_ * weights.squaredNorm();
         sums.cut += factors[row] * cut;
-        sums.compensated += factors[row] * std::clamp(left, 0.0, cut);
+        sums.compensated += factors[row] * (left < cut ? std::max(left, 0.0) : cut);
     }
     return sums;
 }
