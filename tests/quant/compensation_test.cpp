@@ -11,6 +11,7 @@
 namespace plasticity {
 namespace {
 
+using test::square_gram;
 using test::SquareGram;
 
 constexpr std::int64_t kWidth = 6;
@@ -28,17 +29,6 @@ std::vector<double> correlated_inputs(std::size_t n) {
             inputs.push_back(x);
     }
     return inputs;
-}
-
-SquareGram gram_of(const std::vector<double>& inputs) {
-    SquareGram gram{.width = kWidth, .block = kWidth, .values = std::vector<float>(kWidth * kWidth)};
-    for (std::size_t i = 0; i < gram.values.size(); ++i) {
-        double sum = 0;
-        for (std::size_t token = 0; token < inputs.size(); token += kWidth)
-            sum += inputs[token + i / kWidth] * inputs[token + i % kWidth];
-        gram.values[i] = static_cast<float>(sum);
-    }
-    return gram;
 }
 
 const std::vector<float> kRow{0.3f, -1.2f, 0.5f, 2.0f, 0.9f, -0.4f};
@@ -64,7 +54,7 @@ std::vector<float> compensated(const SquareGram& gram) {
 
 TEST(Compensation, LowersTheOutputsErrorAndIsTheRidgeSolution) {
     const auto inputs = correlated_inputs(200);
-    const SquareGram gram = gram_of(inputs);
+    const SquareGram gram = square_gram(inputs, kWidth);
     const std::vector<float> found = compensated(gram);
     const std::vector<float> cut{kRow[0], kRow[2], kRow[3], kRow[5]};
     EXPECT_LT(error_of(inputs, found), 0.05 * error_of(inputs, cut));
@@ -93,7 +83,7 @@ TEST(Compensation, OfIndependentChannelsChangesNothing) {
 }
 
 TEST(Compensation, SolvesEachBlockByItself) {
-    const SquareGram whole = gram_of(correlated_inputs(50));
+    const SquareGram whole = square_gram(correlated_inputs(50), kWidth);
     SquareGram blocks{.width = kWidth, .block = 3, .values = {}};
     for (std::size_t block = 0; block < 2; ++block)
         for (std::size_t i = 0; i < 9; ++i)
@@ -113,7 +103,7 @@ TEST(Compensation, SolvesEachBlockByItself) {
 }
 
 TEST(Compensation, TreatsEveryRowAlike) {
-    const SquareGram gram = gram_of(correlated_inputs(50));
+    const SquareGram gram = square_gram(correlated_inputs(50), kWidth);
     std::vector<float> rows = kRow;
     rows.insert(rows.end(), kRow.rbegin(), kRow.rend());
     std::vector<float> out(2 * kKept.size()), second(kKept.size());
@@ -126,7 +116,7 @@ TEST(Compensation, TreatsEveryRowAlike) {
 }
 
 TEST(Compensation, RefusesWhatIsNoGramMatrix) {
-    SquareGram gram = gram_of(correlated_inputs(50));
+    SquareGram gram = square_gram(correlated_inputs(50), kWidth);
     gram.values[2] = gram.values[2 * kWidth] = 1e6f;  // |C_02| beyond what C_00 and C_22 allow
     EXPECT_THROW(Compensation(gram.blocks(), kKept), Error);
 }

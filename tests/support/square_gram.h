@@ -28,6 +28,19 @@ struct SquareGram {
     }
 };
 
+/// Σ x xᵀ, one block. @param inputs  [tokens][width]
+inline SquareGram square_gram(const std::vector<double>& inputs, std::size_t width) {
+    const auto side = static_cast<std::int64_t>(width);
+    SquareGram gram{.width = side, .block = side, .values = std::vector<float>(width * width)};
+    for (std::size_t i = 0; i < gram.values.size(); ++i) {
+        double sum = 0;
+        for (std::size_t token = 0; token < inputs.size(); token += width)
+            sum += inputs[token + i / width] * inputs[token + i % width];
+        gram.values[i] = static_cast<float>(sum);
+    }
+    return gram;
+}
+
 /// All blocks of an input as a file has them.
 inline SquareGram squares_of(const GramFile& file, const char* matrix_name) {
     const GramInput& input = *file.find(matrix_name);
