@@ -119,7 +119,7 @@ std::string prune_channels(const Model& model, const std::optional<Statistics>& 
     channels.prune_share(options.prune.channel_share);
     heads.set_channels(channels);
     return fmt::format("{} of {} feed-forward channels removed, cheapest first: {:.3g} nats per token",
-                       channels.n_removed(), channels.n_channels(), channels.damage());
+                       channels.n_removed(), channels.n_channels(), MeasuredDamage::kTogether * channels.damage());
 }
 
 /// Trials correct predictions, which policy optimal makes.
