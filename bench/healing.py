@@ -9,7 +9,7 @@ import json
 import subprocess
 
 from q3ks_size import PLANS, Measure, OwnTool, StockTool
-from workbench import MODELS, Workbench, parser_for, remove, say
+from workbench import MODELS, Workbench, parser_for, say
 
 NOT_BETTER = 7
 
@@ -47,7 +47,7 @@ def measure_model(bench, name):
         for plan in bench.options.plans:
             OwnTool(bench, base).compress(file, size, plan)
             files[f"{plan} at {kind}"] = before_and_after(bench, measure, base, f"plasticity, {plan}, bytes of {kind}", file)
-    remove(bench.work / "base-logits.bin")
+    measure.finish()
     return files
 
 

@@ -61,37 +61,51 @@ class OwnTool:
 
 
 class Measure:
-    """Divergence of files from one base, whose logits are computed once."""
+    """Divergence of files from one base, whose logits each engine computes once."""
 
     def __init__(self, bench, base):
         self._bench, self._base = bench, base
         self._logits = bench.work / "base-logits.bin"
+        self._files = {}
+        self.entries = {}
         bench.stock_perplexity(base, "--kl-divergence-base", self._logits)
 
     def __call__(self, label, file, entry):
-        entry |= {"bytes": file.stat().st_size, "llama_perplexity": self._bench.stock_divergence(self._logits, file)}
+        """By llama-perplexity. The file stays where the own engine measures, too.
+
+        @returns the entry, which finish() completes
+        """
+        self.entries[label] = entry | {"bytes": file.stat().st_size,
+                                       "llama_perplexity": self._bench.stock_divergence(self._logits, file)}
+        say(f"{label}: {json.dumps(self.entries[label])}")
         if self._bench.options.own_engine:
-            entry["own_engine"] = self._bench.evaluate(file, self._base)
-        say(f"{label}: {json.dumps(entry)}")
-        remove(file)
-        return entry
+            self._files[label] = file
+        else:
+            remove(file)
+        return self.entries[label]
+
+    def finish(self):
+        """@returns the entries by label"""
+        remove(self._logits)
+        if self._files:
+            for label, quality in zip(self._files, self._bench.compare(self._base, self._files.values())):
+                self.entries[label]["own_engine"] = quality
+                remove(self._files[label])
+        return self.entries
 
 
 def measure_base(bench, name, seed):
     base = bench.offgrid_base(name, seed, bench.options.dither)
     stock, own, measure = StockTool(bench, base), OwnTool(bench, base), Measure(bench, base)
-    files = {}
     for kind in bench.options.stock:
-        target = bench.work / "stock.gguf"
-        label, entry = f"{kind}, imatrix", stock.quantize(kind, target)
+        target = bench.work / f"{kind}.gguf"
+        entry = stock.quantize(kind, target)
         allowed = target.stat().st_size
-        files[label] = measure(label, target, entry)
+        measure(f"{kind}, imatrix", target, entry)
         for plan in bench.options.plans:
-            target = bench.work / "own.gguf"
-            label, entry = f"plasticity, {plan}, bytes of {kind}", own.compress(target, allowed, plan)
-            files[label] = measure(label, target, entry)
-    remove(bench.work / "base-logits.bin")
-    return {"base_bytes": base.stat().st_size, "files": files}
+            target = bench.work / f"{plan}-{kind}.gguf"
+            measure(f"plasticity, {plan}, bytes of {kind}", target, own.compress(target, allowed, plan))
+    return {"base_bytes": base.stat().st_size, "files": measure.finish()}
 
 
 def main():
@@ -101,7 +115,7 @@ def main():
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=["tiers", "optimal", "optimal-pruned"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], help="of the off-grid bases")
     parser.add_argument("--dither", action="store_true", help="bases whose weights moved instead of being rescaled")
-    parser.add_argument("--own-engine", action="store_true", help="measure by the own engine too")
+    parser.add_argument("--own-engine", action="store_true", help="measure by the own engine too (keeps all files until then)")
     options = parser.parse_args()
     with Workbench(options) as bench:
         bench.finish("q3ks_size", {f"{name}, seed {seed}": measure_base(bench, name, seed)

@@ -54,9 +54,9 @@ def scoring(figures):
 
 def quality(figures):
     for base, model in figures.items():
-        stock = next(file for label, file in model["files"].items() if label.endswith(", imatrix"))
         for label, file in model["files"].items():
             if not label.endswith(", imatrix"):
+                stock = model["files"][f"{label.rpartition('bytes of ')[2]}, imatrix"]
                 yield (f"{label}, {base}", "llama-quantize with imatrix, the same bytes: mean KL", "≤ 0.5×",
                        file["llama_perplexity"]["mean_kl"] / stock["llama_perplexity"]["mean_kl"])
 

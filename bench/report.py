@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Joins the benchmarks' JSON files into one and writes its tables. Usage: report.py OUT.json PART.json...
 
-OUT.md is written beside it. Parts of the same benchmark with other models are merged.
+OUT.md is written beside it. Parts of the same benchmark with other models or bases are merged.
 """
 
 import json
@@ -53,7 +53,7 @@ def task_dependence(part):
     return table(["model", "what", "figure"], rows)
 
 
-def q3ks_size(part):
+def q3ks_rows(part):
     rows = []
     for base, model in part["figures"].items():
         for label, file in model["files"].items():
@@ -69,6 +69,36 @@ def q3ks_size(part):
                              f"{quality['base_perplexity']:.4f}", f"{file['quantize_seconds']:.1f} s"])
     return table(["base", "file", "bytes", "predicted KL", "measured by", "mean KL", "median", "99.9 %", "top-1",
                   "perplexity", "base's", "quantise"], rows)
+
+
+def by_model_and_file(part):
+    """{(model, file): the file's entries, one for each seed of the base}"""
+    found = {}
+    for base, model in part["figures"].items():
+        for label, file in model["files"].items():
+            found.setdefault((base.rpartition(", seed")[0], label), []).append(file)
+    return found
+
+
+def over_seeds(part):
+    """Means by llama-perplexity, and the divergence of every seed; own files beside llama-quantize's of the same bytes."""
+    found, rows = by_model_and_file(part), []
+    for (model, label), files in found.items():
+        qualities = [file["llama_perplexity"] for file in files]
+        mean = {key: statistics.mean(quality[key] for quality in qualities) for key in qualities[0]}
+        kind = label.rpartition("bytes of ")[2].removesuffix(", imatrix")
+        stock = statistics.mean(file["llama_perplexity"]["mean_kl"] for file in found[model, f"{kind}, imatrix"])
+        each = ", ".join(f"{quality['mean_kl']:.4f}" for quality in qualities)
+        own = ", ".join(f"{file['own_engine']['mean_kl']:.4f}" for file in files if "own_engine" in file)
+        rows.append([MODELS[model], label, f"{max(file['bytes'] for file in files):,}", f"**{mean['mean_kl']:.4f}**", each, own,
+                     f"{mean['mean_kl'] / stock:.2f}", f"{mean['median_kl']:.4f}", f"{mean['p999_kl']:.3f}",
+                     f"{mean['top1_agreement']:.1%}", f"{mean['perplexity']:.4f}", f"{mean['base_perplexity']:.4f}"])
+    return table(["model", "file", "bytes", "mean KL", "of each seed", "by the own engine", "÷ llama-quantize's", "median",
+                  "99.9 %", "top-1", "perplexity", "base's"], rows)
+
+
+def q3ks_size(part):
+    return f"{over_seeds(part)}\n{q3ks_rows(part)}"
 
 
 def prediction(part):
@@ -317,10 +347,21 @@ SECTIONS = {"pruning_order": ("Which heads go", pruning_order),
             "speed": ("Speed side by side", speed)}
 
 
+def can_be_joined(part, other):
+    """Whether they differ in nothing but in what was measured."""
+    same = all(part[key] == other[key] for key in ("plasticity", "llama_cpp", "threads", "tokens", "chunks"))
+    return same and part["machine"]["cpu"] == other["machine"]["cpu"] and not part["figures"].keys() & other["figures"].keys()
+
+
 def join(parts):
     joined = {}
     for part in parts:
-        joined.setdefault(part["benchmark"], []).append(part)
+        of_benchmark = joined.setdefault(part["benchmark"], [])
+        like = next((other for other in of_benchmark if can_be_joined(part, other)), None)
+        if like:
+            like["figures"] |= part["figures"]
+        else:
+            of_benchmark.append(part)
     return joined
 
 

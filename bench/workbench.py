@@ -199,6 +199,13 @@ class Workbench:
         run = self.plasticity(*arguments, *(["--base", base] if base else []))
         return json.loads(run.stdout) | {"seconds": run.seconds}
 
+    def compare(self, base, models):
+        """Divergence of each of the models from one base on the held-out text by the own engine."""
+        folder = self.work / "comparison"
+        run = self.plasticity("bench", "compare", base, *models, "--data", self.heldout, "--chunks", self.options.chunks,
+                              "-p", 0, "-n", 0, "-o", folder, "--json", "--force")
+        return [file["quality"] for file in json.loads(run.stdout)["files"][1:]]
+
     def stock_perplexity(self, model, *more):
         """What llama-perplexity prints, stdout and stderr together."""
         run = self.llama("llama-perplexity", "-m", model, "-f", self.heldout, "-c", 512, "-b", 512, "-ngl", 0,
