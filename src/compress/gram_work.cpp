@@ -28,7 +28,7 @@ std::optional<GramNeed> gram_need(const OutputTensor& tensor, const GramSource& 
     return need;
 }
 
-GramWork work_on(const GramNeed& need, const GramFile& gram) {
+GramWork work_on(const GramNeed& need, const GramFile& gram, int n_threads) {
     GramWork work;
     throw_if_interrupted();
     if (need.compensation.is_possible()) {
@@ -38,7 +38,8 @@ GramWork work_on(const GramNeed& need, const GramFile& gram) {
     }
     throw_if_interrupted();
     if (need.feedback.is_possible())
-        work.factor = std::make_shared<FeedbackFactor>(gram.blocks(*need.input, *need.feedback.block), need.kept);
+        work.factor =
+            std::make_shared<FeedbackFactor>(gram.blocks(*need.input, *need.feedback.block), need.kept, n_threads);
     return work;
 }
 

@@ -45,6 +45,6 @@ struct GramWork {
 };
 
 /// @throws Error (kMalformed, kIo), Interrupted
-GramWork work_on(const GramNeed& need, const GramFile& gram);
+GramWork work_on(const GramNeed& need, const GramFile& gram, int n_threads);
 
 }  // namespace plasticity

@@ -55,7 +55,7 @@ public:
               std::span(work.encoders)
                   .subspan(batch.tiles.front().tensor, batch.tiles.back().tensor - batch.tiles.front().tensor + 1)) {
         if (!batch.need) return;
-        const GramWork shared = work_on(*batch.need, *work.gram);
+        const GramWork shared = work_on(*batch.need, *work.gram, static_cast<int>(work.n_workers));
         for (TensorEncoder& encoder : encoders_) encoder.begin(shared);
     }
     ~SharedWork() {

@@ -31,7 +31,7 @@ std::shared_ptr<const FeedbackFactor> InputFeedback::factor(std::int64_t columns
     if (!block) return nullptr;
     std::vector<std::int64_t> kept(static_cast<std::size_t>(columns), kZeros);
     std::iota(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(input_->width), std::int64_t{0});
-    return std::make_shared<FeedbackFactor>(gram_.file->blocks(*input_, *block), kept);
+    return std::make_shared<FeedbackFactor>(gram_.file->blocks(*input_, *block), kept, n_threads_);
 }
 
 }  // namespace plasticity

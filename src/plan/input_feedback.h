@@ -15,8 +15,10 @@ namespace plasticity {
 /// Error feedback as compress gives it to the matrices that read one input.
 class InputFeedback {
 public:
-    /// @param input  of gram's file, or nullptr: no type has feedback
-    InputFeedback(const GramSource& gram, const GramInput* input) : gram_(gram), input_(input) {}
+    /// @param input      of gram's file, or nullptr: no type has feedback
+    /// @param n_threads  that a factor may take
+    InputFeedback(const GramSource& gram, const GramInput* input, int n_threads)
+        : gram_(gram), input_(input), n_threads_(n_threads) {}
 
     /// @param columns  of the rows, a multiple of the type's block; those behind the input's width are zero
     /// @returns nothing where the type, or a width that memory does not allow, goes without
@@ -40,6 +42,7 @@ private:
 
     GramSource gram_;
     const GramInput* input_;
+    int n_threads_;
     std::map<std::int64_t, std::shared_ptr<const FeedbackFactor>> factors_;  ///< by columns; nullptr: not possible
 };
 

@@ -1,10 +1,10 @@
 #include "quant/feedback_factor.h"
 
-#include <Eigen/Cholesky>
+#include <Eigen/Core>
 #include <algorithm>
 
 #include "core/error.h"
-#include "quant/eigen_blocking.h"
+#include "quant/cholesky.h"
 
 namespace plasticity {
 namespace {
@@ -61,8 +61,7 @@ void fill_reversed(const GramBlock& block, const Channels& channels, Factored& o
 }
 
 /// @param read  the block, whose memory is given back before the factor needs more
-Factored factor_of(const std::function<GramBlock()>& read, const Channels& channels, float damping) {
-    fix_eigen_blocking();
+Factored factor_of(const std::function<GramBlock()>& read, const Channels& channels, float damping, int n_threads) {
     Factored factored;
     for (int step = 0; step < kDampingSteps; ++step) {
         {
@@ -71,8 +70,7 @@ Factored factor_of(const std::function<GramBlock()>& read, const Channels& chann
             factored.lambda = step > 0 ? 10 * factored.lambda : mean > 0 ? damping * mean : 1.0f;
             fill_reversed(block, channels, factored);
         }
-        if (const Eigen::LLT<Eigen::Ref<Matrix>> in_place(factored.reversed); in_place.info() == Eigen::Success)
-            return factored;
+        if (factor_cholesky(factored.reversed.data(), channels.size(), n_threads)) return factored;
     }
     throw Error(ErrorKind::kMalformed,
                 "error feedback: the Gram matrix is not positive semi-definite; expected sums of x xᵀ. Is the file "
@@ -98,8 +96,10 @@ std::vector<Channels> channels_by_block(const GramBlocks& gram, std::span<const 
 
 std::uint64_t FeedbackFactor::building_bytes(std::int64_t width, std::int64_t block) {
     const std::uint64_t square = sizeof(float) * static_cast<std::uint64_t>(block * block);
-    // The coefficients of the blocks before; of this one first its sums, then its coefficients beside the square.
-    return static_cast<std::uint64_t>(width / block - 1) * square / 2 + square + square / 2;
+    // The coefficients of the blocks before; beside this one's square first its sums, then what factoring it takes,
+    // then its coefficients.
+    return static_cast<std::uint64_t>(width / block - 1) * square / 2 + square +
+           std::max(square / 2, cholesky_bytes(static_cast<std::size_t>(block)));
 }
 
 std::optional<std::int64_t> FeedbackFactor::block_for(const GramInput& input, std::int64_t columns,
@@ -110,19 +110,19 @@ std::optional<std::int64_t> FeedbackFactor::block_for(const GramInput& input, st
     return block_within(input.block, bytes, [&](std::int64_t block) { return building_bytes(input.width, block); });
 }
 
-FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept) {
+FeedbackFactor::FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, int n_threads) {
     const std::vector<Channels> channels = channels_by_block(gram, kept);
     for (std::size_t block = 0; block < channels.size(); ++block)
         if (!channels[block].empty())
             append([&] { return gram.read(static_cast<std::int64_t>(block) * gram.block); }, channels[block],
-                   damping_of(count_of(channels[block]), gram.n_tokens));
+                   damping_of(count_of(channels[block]), gram.n_tokens), n_threads);
 }
 
 /// @param read      the block
 /// @param channels  of it, counted from its first
 void FeedbackFactor::append(const std::function<GramBlock()>& read, const std::vector<std::int64_t>& channels,
-                            float damping) {
-    const Factored factored = factor_of(read, channels, damping);
+                            float damping, int n_threads) {
+    const Factored factored = factor_of(read, channels, damping, n_threads);
     const std::size_t begin = columns(), end = begin + channels.size();
     const auto upper = [&](std::size_t row, std::size_t column) {
         return factored.reversed(static_cast<Eigen::Index>(end - 1 - row), static_cast<Eigen::Index>(end - 1 - column));

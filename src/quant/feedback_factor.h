@@ -34,8 +34,10 @@ public:
     /// @param gram  of the matrix' input; channels of different blocks count as independent
     /// @param kept  the channels that the rows hold, ascending, or -1 for one that is zero in every input, which takes
     ///              no feedback and gives none; empty: all
-    /// @throws Error (kMalformed where the Gram matrix is not positive semi-definite), and what reading it throws
-    FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept);
+    /// @param n_threads  whom the result does not depend on
+    /// @throws Error (kMalformed where the Gram matrix is not positive semi-definite), Interrupted, and what reading
+    ///         it throws
+    FeedbackFactor(const GramBlocks& gram, std::span<const std::int64_t> kept, int n_threads = 1);
 
     /// The most memory that making one takes, all channels of `width` kept, in blocks of `block`.
     static std::uint64_t building_bytes(std::int64_t width, std::int64_t block);
@@ -57,7 +59,8 @@ public:
     }
 
 private:
-    void append(const std::function<GramBlock()>& read, const std::vector<std::int64_t>& channels, float damping);
+    void append(const std::function<GramBlock()>& read, const std::vector<std::int64_t>& channels, float damping,
+                int n_threads);
 
     std::vector<Panel> panels_;
     std::vector<std::vector<float>> coefficients_;  ///< by block: a single array for all would be copied as it grows
