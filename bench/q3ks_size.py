@@ -45,8 +45,10 @@ class OwnTool:
     def compress(self, target, bytes_allowed, plan_name):
         path = self._bench.work / "recipe.json"
         planned_with = ["--gram", self._gram] if plan_name in PLANNED_WITH_GRAM else []
+        damages = self._bench.work / f"{self._base.stem}-{plan_name}.damages.json"  # measured for the first size alone
         plan = self._bench.plasticity("plan", self._base, "--scores", self._gradients, "--stats", self._stats,
-                                      "--target-size", bytes_allowed, *PLANS[plan_name], *planned_with, "-o", path, "--force")
+                                      "--target-size", bytes_allowed, *PLANS[plan_name], *planned_with,
+                                      "--damages", damages, "-o", path, "--force")
         gram = ["--gram", self._gram] if plan_name in WITH_GRAM else []
         run = self._bench.plasticity("compress", self._base, "--recipe", path, "--stats", self._stats, *gram,
                                      "-o", target, "--json")

@@ -13,8 +13,10 @@ namespace plasticity::HWY_NAMESPACE {
 
 constexpr float kLargestTarget = 65504.0f;
 
-/// Targets of four columns by two vectors of lanes stay in registers while all errors pass by.
-constexpr std::size_t kTileColumns = 4;
+/// Targets of some columns by two vectors of lanes stay in registers while errors pass by. SSE and AVX2 have 16.
+constexpr std::size_t kTileColumns = HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3 ? 4 : 8;
+/// Errors that all tiles pass by in turn, while the nearest cache holds them.
+constexpr std::size_t kErrorsTogether = 128;
 
 HWY_INLINE void add_feedback_tile(const float* coefficients, const float* errors, std::size_t count, float* targets) {
     const FloatTag d;
@@ -41,9 +43,13 @@ HWY_INLINE void add_feedback_tile(const float* coefficients, const float* errors
 
 void add_feedback(const float* coefficients, const float* errors, std::size_t count, float* targets) {
     const std::size_t step = 2 * hn::Lanes(FloatTag());
-    for (std::size_t c = 0; c < kPanelColumns; c += kTileColumns)
-        for (std::size_t lane = 0; lane < kFeedbackLanes; lane += step)
-            add_feedback_tile(coefficients + c, errors + lane, count, targets + c * kFeedbackLanes + lane);
+    for (std::size_t first = 0; first < count; first += kErrorsTogether) {
+        const std::size_t some = HWY_MIN(kErrorsTogether, count - first);
+        for (std::size_t c = 0; c < kPanelColumns; c += kTileColumns)
+            for (std::size_t lane = 0; lane < kFeedbackLanes; lane += step)
+                add_feedback_tile(coefficients + first * kPanelColumns + c, errors + first * kFeedbackLanes + lane,
+                                  some, targets + c * kFeedbackLanes + lane);
+    }
 }
 
 HWY_INLINE Floats bounded(Floats target) {
