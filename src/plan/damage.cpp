@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <mutex>
 #include <numeric>
 #include <span>
@@ -21,6 +22,9 @@
 
 namespace plasticity {
 namespace {
+
+/// Of the rows that are quantised, those that error feedback is tried on.
+constexpr std::size_t kRowsWithFeedback = 64;
 
 /// The ways in which a matrix is used: a tied embedding is read by rows and multiplied with.
 std::vector<std::string> uses_of(const Model& model, const ModelTensor& matrix) {
@@ -82,6 +86,22 @@ struct WeighedRows {
     double unit;                ///< nats per token of a weighed square
 };
 
+/// Of rows spread evenly over the sample: the share of error that is left differs little between rows.
+/// @param rows    [n_rows][columns]
+/// @param stored  the rows, quantised
+FeedbackOutcome improve_some(const ErrorFeedback& with_feedback, std::span<const float> rows,
+                             std::span<const std::byte> stored, std::size_t n_rows) {
+    const std::size_t step = std::max<std::size_t>(1, n_rows / kRowsWithFeedback);
+    const std::size_t width = rows.size() / n_rows, row_bytes = stored.size() / n_rows;
+    std::vector<float> some;
+    std::vector<std::byte> some_stored;
+    for (std::size_t row = step / 2; row < n_rows; row += step) {
+        std::ranges::copy(rows.subspan(row * width, width), std::back_inserter(some));
+        std::ranges::copy(stored.subspan(row * row_bytes, row_bytes), std::back_inserter(some_stored));
+    }
+    return with_feedback.improve(some, some_stored);
+}
+
 /// One matrix, as compress would quantise it.
 struct Candidate {
     const ModelTensor& matrix;
@@ -102,8 +122,11 @@ struct Candidate {
         const double plain = rows.damage(type, stored);
         const auto with_feedback = feedback.of(type, static_cast<std::int64_t>(width));
         if (!with_feedback) return plain;
-        const FeedbackOutcome outcome = with_feedback->improve(padded, stored);
-        if (is_lookup) return rows.damage(type, stored);
+        if (is_lookup) {
+            with_feedback->improve(padded, stored);
+            return rows.damage(type, stored);
+        }
+        const FeedbackOutcome outcome = improve_some(*with_feedback, padded, stored, rows.sample.rows.size());
         return outcome.error_before > 0 ? plain * feedback.expected_share(outcome) : plain;
     }
 };

@@ -51,19 +51,49 @@ PanelWork work_of(const FeedbackFactor& factor, const FeedbackFactor::Panel& pan
     return {.width = panel.width, .coefficients = factor.coefficients(panel, panel.first_column), .targets = targets};
 }
 
+/// Adds a panel's part of e H eᵀ for each lane's errors e: what H + λI says, less λ Σ e².
+/// @param wanted  [panel.width][lanes] the panel's errors, and the feedback of all errors that `errors` leaves out
+/// @param errors  those before the panel
+/// @param sums    [lanes]
+void add_output_errors(const FeedbackFactor& factor, const FeedbackFactor::Panel& panel, const float* wanted,
+                       const Errors& errors, std::vector<double>& sums) {
+    alignas(64) float targets[kPanelValues];
+    alignas(64) float damage[kFeedbackLanes] = {};
+    const float* own = errors.columns + panel.first_column * kFeedbackLanes;
+    fill_targets(factor, panel, wanted, errors, targets);
+    add_damage(factor.weights(panel), work_of(factor, panel, targets), own, damage);
+    for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
+        double squares = 0;
+        for (std::size_t c = 0; c < panel.width; ++c)
+            squares += double{own[c * kFeedbackLanes + lane]} * double{own[c * kFeedbackLanes + lane]};
+        sums[lane] += double{damage[lane]} - double{panel.damping} * squares;
+    }
+}
+
+/// @param columns  [columns][lanes] errors
+std::vector<double> output_errors(const FeedbackFactor& factor, const float* columns) {
+    std::vector<double> sums(kFeedbackLanes, 0.0);
+    for (const FeedbackFactor::Panel& panel : factor.panels())
+        add_output_errors(factor, panel, columns + panel.first_column * kFeedbackLanes,
+                          {columns, 0, panel.first_column}, sums);
+    return sums;
+}
+
 }  // namespace
 
 /// Rows side by side, a lane each; lanes without a row hold zeros.
 struct ErrorFeedback::Group {
     Group(std::size_t n_columns, std::size_t block_weights)
         : columns(zeros(n_columns)),
+          feedback(zeros(block_weights)),
           targets(zeros(block_weights)),
           codes(hwy::AllocateAligned<std::uint8_t>(block_weights * kFeedbackLanes)),
           block_rows(block_weights * kFeedbackLanes) {}
 
     std::size_t n_rows = 0;
     Floats columns;                 ///< [columns][lanes] weights; errors from where a block has been quantised
-    Floats targets;                 ///< [block's weights][lanes] with the feedback of all blocks before
+    Floats feedback;                ///< [block's weights][lanes] of all blocks before
+    Floats targets;                 ///< [block's weights][lanes] with that feedback
     Codes codes;                    ///< [block's weights][lanes]
     std::vector<float> block_rows;  ///< [lanes][block's weights] the targets, as quantisers want them
     std::vector<std::byte> bytes;   ///< [rows][row_bytes]
@@ -96,12 +126,11 @@ FeedbackOutcome ErrorFeedback::improve(std::span<const float> rows, std::span<st
         const auto stored = bytes.subspan(first * row_bytes_, group.n_rows * row_bytes_);
         load(some, group);
         subtract_stored(stored, group);
-        const std::vector<double> before = output_errors(group);
+        const std::vector<double> before = output_errors(*factor_, group.columns.get());
         std::vector<double> after = before;
         if (is_possible) {
             load(some, group);
-            quantize(group);
-            after = output_errors(group);
+            after = quantize(group);
         }
         for (std::size_t lane = 0; lane < group.n_rows; ++lane) {
             const bool better = after[lane] < before[lane];
@@ -132,26 +161,40 @@ void ErrorFeedback::subtract_stored(std::span<const std::byte> bytes, Group& gro
     }
 }
 
-void ErrorFeedback::quantize(Group& group) const {
+/// Weights become errors. @returns [lanes] e H eᵀ of each row's errors e
+std::vector<double> ErrorFeedback::quantize(Group& group) const {
     group.bytes.resize(group.n_rows * row_bytes_);
+    std::vector<double> errors(kFeedbackLanes, 0.0);
     const auto panels = factor_->panels();
     for (std::size_t begin = 0, end = 0; begin < panels.size(); begin = end) {
         const std::size_t first_column = panels[begin].first_column;
         while (end < panels.size() && panels[end].first_column < first_column + block_weights_) ++end;
-        quantize_block(first_column, panels.subspan(begin, end - begin), group);
+        const auto of_block = panels.subspan(begin, end - begin);
+        quantize_block(first_column, of_block, group);
+        for (const FeedbackFactor::Panel& panel : of_block) {
+            const float* own = group.columns.get() + panel.first_column * kFeedbackLanes;
+            const float* feedback = group.feedback.get() + (panel.first_column - first_column) * kFeedbackLanes;
+            float wanted[kPanelValues];
+            for (std::size_t at = 0; at < panel.width * kFeedbackLanes; ++at) wanted[at] = own[at] + feedback[at];
+            add_output_errors(*factor_, panel, wanted, {group.columns.get(), first_column, panel.first_column}, errors);
+        }
     }
+    return errors;
 }
 
 void ErrorFeedback::quantize_block(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels,
                                    Group& group) const {
+    constexpr float kNothing[kPanelValues] = {};
     for (const FeedbackFactor::Panel& panel : panels) {
         alignas(64) float targets[kPanelValues];
+        const std::size_t values = panel.width * kFeedbackLanes;
+        const std::size_t within = (panel.first_column - first_column) * kFeedbackLanes;
         const float* columns = group.columns.get();
-        fill_targets(*factor_, panel, columns + panel.first_column * kFeedbackLanes, {columns, 0, first_column},
-                     targets);
+        fill_targets(*factor_, panel, kNothing, {columns, 0, first_column}, targets);
+        std::copy_n(targets, values, group.feedback.get() + within);
+        for (std::size_t at = 0; at < values; ++at) targets[at] += columns[panel.first_column * kFeedbackLanes + at];
         clamp_targets(targets);
-        std::copy_n(targets, panel.width * kFeedbackLanes,
-                    group.targets.get() + (panel.first_column - first_column) * kFeedbackLanes);
+        std::copy_n(targets, values, group.targets.get() + within);
     }
     search_scales(first_column, group);
     if (format_ != nullptr)
@@ -238,25 +281,6 @@ void ErrorFeedback::assign_points(std::size_t first_column, std::span<const Feed
         }
     }
     for (std::size_t lane = 0; lane < group.n_rows; ++lane) points_->write(codes[lane], block_of(lane));
-}
-
-/// e H eᵀ of each row's errors e: what H + λI says, less λ Σ e².
-std::vector<double> ErrorFeedback::output_errors(const Group& group) const {
-    std::vector<double> errors(kFeedbackLanes, 0.0);
-    for (const FeedbackFactor::Panel& panel : factor_->panels()) {
-        alignas(64) float targets[kPanelValues];
-        alignas(64) float damage[kFeedbackLanes] = {};
-        const float* own = group.columns.get() + panel.first_column * kFeedbackLanes;
-        fill_targets(*factor_, panel, own, {group.columns.get(), 0, panel.first_column}, targets);
-        add_damage(factor_->weights(panel), work_of(*factor_, panel, targets), own, damage);
-        for (std::size_t lane = 0; lane < kFeedbackLanes; ++lane) {
-            double squares = 0;
-            for (std::size_t c = 0; c < panel.width; ++c)
-                squares += double{own[c * kFeedbackLanes + lane]} * double{own[c * kFeedbackLanes + lane]};
-            errors[lane] += double{damage[lane]} - double{panel.damping} * squares;
-        }
-    }
-    return errors;
 }
 
 }  // namespace plasticity

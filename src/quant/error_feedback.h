@@ -52,13 +52,12 @@ private:
     struct Group;
     void load(std::span<const float> rows, Group& group) const;
     void subtract_stored(std::span<const std::byte> bytes, Group& group) const;
-    void quantize(Group& group) const;
+    std::vector<double> quantize(Group& group) const;
     void quantize_block(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     void search_scales(std::size_t first_column, Group& group) const;
     std::byte* block_at(std::size_t first_column, std::size_t lane, Group& group) const;
     void assign_codes(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
     void assign_points(std::size_t first_column, std::span<const FeedbackFactor::Panel> panels, Group& group) const;
-    std::vector<double> output_errors(const Group& group) const;
 
     ggml_type type_;
     std::shared_ptr<const FeedbackFactor> factor_;
