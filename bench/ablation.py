@@ -6,8 +6,10 @@
     allocation      llama-quantize again, every matrix as policy `optimal` types it for these bytes
     search          the same types by the own quantisers
     error feedback  compress --gram
+    aware           plan --gram, too: types as error feedback will leave them
     pruning         plan --prune auto, compensated; the plan says so where no head pays
-    refinement      plan --refine-trials on the calibration text
+    refinement      instead, plan --refine-trials on the calibration text
+    equalized       instead, plan --equalize
 
 Calibration and measurement use different files; KL(base || file) is llama-perplexity's. Minutes are those of that row's own
 steps on this machine, calibration included where it is the first to need it.
@@ -18,7 +20,7 @@ import json
 from quantize_speed import HF_NAMES
 from workbench import Workbench, parser_for, remove, say
 
-ROWS = ["uniform", "importance", "allocation", "search", "error feedback", "pruning", "refinement"]
+ROWS = ["uniform", "importance", "allocation", "search", "error feedback", "aware", "pruning", "refinement", "equalized"]
 GGUF_NAMES = {hf: gguf for gguf, hf in HF_NAMES.items()}
 
 
@@ -87,16 +89,24 @@ class Rows:
         return self._plan("--prune", "off", "--align", "none") + self._compress()
 
     def _error_feedback(self):
-        return self._plan("--prune", "off") + self._compress("--gram", self._bench.gram(self._base))
+        return self._plan("--prune", "off") + self._compress(*self._gram())
+
+    def _aware(self, *more, prune="off"):
+        return self._plan("--prune", prune, *self._gram(), *more) + self._compress(*self._gram())
 
     def _pruning(self):
-        return self._plan("--prune", "auto") + self._compress("--gram", self._bench.gram(self._base))
+        return self._aware(prune="auto")
 
     def _refinement(self):
         options = self._bench.options
-        seconds = self._plan("--prune", "off", "--data", self._bench.calibration, "--refine-trials", options.trials,
-                             "--calibration-tokens", options.refine_tokens)
-        return seconds + self._compress("--gram", self._bench.gram(self._base))
+        return self._aware("--data", self._bench.calibration, "--refine-trials", options.trials,
+                           "--calibration-tokens", options.refine_tokens)
+
+    def _equalized(self):
+        return self._aware("--equalize")
+
+    def _gram(self):
+        return "--gram", self._bench.gram(self._base)
 
     def heads_left(self):
         if not self._recipe.exists():

@@ -204,7 +204,9 @@ class Workbench:
         folder = self.work / "comparison"
         run = self.plasticity("bench", "compare", base, *models, "--data", self.heldout, "--chunks", self.options.chunks,
                               "-p", 0, "-n", 0, "-o", folder, "--json", "--force")
-        return [file["quality"] for file in json.loads(run.stdout)["files"][1:]]
+        names = {"mean_kl": "meanKl", "mean_kl_error": "meanKlError", "median_kl": "medianKl", "p999_kl": "p999Kl", "max_kl": "maxKl",
+                 "top1_agreement": "top1Agreement", "perplexity": "perplexity", "base_perplexity": "basePerplexity"}
+        return [{ours: file["quality"][theirs] for ours, theirs in names.items()} for file in json.loads(run.stdout)["files"][1:]]
 
     def stock_perplexity(self, model, *more):
         """What llama-perplexity prints, stdout and stderr together."""

@@ -57,9 +57,9 @@ bool has_curvature(const Statistics& statistics, const Model& model, const Model
 
 /// Quantises a sample of every matrix' rows as compress would, and weighs the errors by the curvature:
 /// ½ / count · Σ_rc rows_r / (Σ rows) · columns_c · ΔW_rc² (artifact/statistics.h). Reads only the sampled rows.
-/// With Gram matrices, times the share of the matrix' output error that error feedback leaves; on other text than that
-/// the matrices are of, of what it gains tokens ÷ (tokens + channels) is counted on. The rows that an embedding is
-/// looked up by do not gain, they only bear the errors.
+/// With Gram matrices, times the share of output error that error feedback leaves of a quarter of them; on other text
+/// than that the matrices are of, of what it gains tokens ÷ (tokens + channels) is counted on. The rows that an
+/// embedding is looked up by do not gain, they only bear the errors.
 /// @throws Error (kInternal without has_curvature; kMalformed, kIo), Interrupted
 DamageTable measure_damage(const Model& model, const Statistics& statistics,
                            const std::vector<DamageQuestion>& questions, const DamageOptions& options,
