@@ -6,8 +6,8 @@
 namespace plasticity {
 
 /// A = L Lᵀ in the place of A: panel after panel of columns, what each leaves being taken off all that follow, on
-/// `n_threads` threads. Eigen's has one thread and the instructions that every processor of a kind has, and took two
-/// thirds of the time of a 1.5B's error feedback, whose feed-forward layers have 8,960 channels.
+/// `n_threads` threads. Eigen's has one thread and the instructions that every processor of a kind has: for the 8,960
+/// channels of a 1.5B's feed-forward layer 10.5 s, where this takes 5.5 s alone and 3.4 s on two threads (AVX-512).
 ///
 /// Each element is summed in ascending order of columns, in vectors of any width: the result does not depend on
 /// threads or instructions.
