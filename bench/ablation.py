@@ -29,6 +29,8 @@ def stock_types(recipe):
     of_blocks, embedding = [], None
     for entry in recipe["tensorQuantMap"]:
         name, kind = entry["pattern"], entry["quantType"]
+        if kind.lower() == "f32":
+            continue  # norms and biases, which llama-quantize leaves alone
         assert "*" not in name, f"{name}: a plan of policy `optimal` names every matrix"
         if name == "model.embed_tokens.weight":
             embedding = kind
