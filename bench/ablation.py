@@ -8,7 +8,7 @@
     error feedback  compress --gram
     aware           plan --gram, too: types as error feedback will leave them
     pruning         plan --prune auto, compensated; the plan says so where no head pays
-    refinement      instead, plan --refine-trials on the calibration text
+    refinement      instead, plan --refine-trials on the calibration text, whose trials know no error feedback
     equalized       instead, plan --equalize
 
 Calibration and measurement use different files; KL(base || file) is llama-perplexity's. Minutes are those of that row's own
@@ -101,8 +101,9 @@ class Rows:
 
     def _refinement(self):
         options = self._bench.options
-        return self._aware("--data", self._bench.calibration, "--refine-trials", options.trials,
-                           "--calibration-tokens", options.refine_tokens)
+        seconds = self._plan("--prune", "off", "--data", self._bench.calibration, "--refine-trials", options.trials,
+                             "--calibration-tokens", options.refine_tokens)
+        return seconds + self._compress(*self._gram())
 
     def _equalized(self):
         return self._aware("--equalize")
