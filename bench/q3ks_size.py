@@ -69,7 +69,7 @@ class Measure:
         self._bench, self._base = bench, base
         self._logits = bench.work / "base-logits.bin"
         self._files = {}
-        self.entries = {}
+        self._entries = {}
         bench.stock_perplexity(base, "--kl-divergence-base", self._logits)
 
     def __call__(self, label, file, entry):
@@ -77,23 +77,23 @@ class Measure:
 
         @returns the entry, which finish() completes
         """
-        self.entries[label] = entry | {"bytes": file.stat().st_size,
+        self._entries[label] = entry | {"bytes": file.stat().st_size,
                                        "llama_perplexity": self._bench.stock_divergence(self._logits, file)}
-        say(f"{label}: {json.dumps(self.entries[label])}")
+        say(f"{label}: {json.dumps(self._entries[label])}")
         if self._bench.options.own_engine:
             self._files[label] = file
         else:
             remove(file)
-        return self.entries[label]
+        return self._entries[label]
 
     def finish(self):
         """@returns the entries by label"""
         remove(self._logits)
         if self._files:
             for label, quality in zip(self._files, self._bench.compare(self._base, self._files.values())):
-                self.entries[label]["own_engine"] = quality
+                self._entries[label]["own_engine"] = quality
                 remove(self._files[label])
-        return self.entries
+        return self._entries
 
 
 def measure_base(bench, name, seed):

@@ -9,7 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from report import table
+from report import stock_beside, table
 from workbench import MODELS
 
 
@@ -56,7 +56,7 @@ def quality(figures):
     for base, model in figures.items():
         for label, file in model["files"].items():
             if not label.endswith(", imatrix"):
-                stock = model["files"][f"{label.rpartition('bytes of ')[2]}, imatrix"]
+                stock = model["files"][stock_beside(label)]
                 yield (f"{label}, {base}", "llama-quantize with imatrix, the same bytes: mean KL", "≤ 0.5×",
                        file["llama_perplexity"]["mean_kl"] / stock["llama_perplexity"]["mean_kl"])
 

@@ -71,6 +71,11 @@ def q3ks_rows(part):
                   "perplexity", "base's", "quantise"], rows)
 
 
+def stock_beside(label):
+    """llama-quantize's file of the same bytes, of one of q3ks_size.py's labels."""
+    return label.rpartition("bytes of ")[2].removesuffix(", imatrix") + ", imatrix"
+
+
 def by_model_and_file(part):
     """{(model, file): the file's entries, one for each seed of the base}"""
     found = {}
@@ -86,8 +91,7 @@ def over_seeds(part):
     for (model, label), files in found.items():
         qualities = [file["llama_perplexity"] for file in files]
         mean = {key: statistics.mean(quality[key] for quality in qualities) for key in qualities[0]}
-        kind = label.rpartition("bytes of ")[2].removesuffix(", imatrix")
-        stock = statistics.mean(file["llama_perplexity"]["mean_kl"] for file in found[model, f"{kind}, imatrix"])
+        stock = statistics.mean(file["llama_perplexity"]["mean_kl"] for file in found[model, stock_beside(label)])
         each = ", ".join(f"{quality['mean_kl']:.4f}" for quality in qualities)
         own = ", ".join(f"{file['own_engine']['mean_kl']:.4f}" for file in files if "own_engine" in file)
         rows.append([MODELS[model], label, f"{max(file['bytes'] for file in files):,}", f"**{mean['mean_kl']:.4f}**", each, own,

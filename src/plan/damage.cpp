@@ -231,10 +231,10 @@ DamageTable measure_damage(const Model& model, const Statistics& statistics,
     std::mutex mutex;
     progress.begin("measure damage", questions.size(), "matrices");
     const auto groups = by_input(questions);
-    const int workers = worker_count(questions, options),
-              for_each = std::max(1, thread_count(options.threads) / workers);
+    const int workers = worker_count(questions, options);
+    const int threads_of_each = std::max(1, thread_count(options.threads) / workers);
     parallel_for(workers, groups.size(), [&](std::size_t index) {
-        InputFeedback feedback(options.gram, input_of(*groups[index].front()->matrix, options.gram), for_each);
+        InputFeedback feedback(options.gram, input_of(*groups[index].front()->matrix, options.gram), threads_of_each);
         for (const DamageQuestion* question : groups[index]) {
             const auto damages = damages_of(model, statistics, *question, options.rows, feedback);
             const std::scoped_lock lock(mutex);

@@ -1,7 +1,6 @@
 #include "quant/own_quantizers.h"
 
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include "quant/block_check.h"
+#include "support/instructions.h"
 
 namespace plasticity {
 namespace {
@@ -92,11 +92,6 @@ double weighted_error(std::span<const float> rows, std::span<const float> got, s
     return error;
 }
 
-/// Gives the choice of instructions back to Highway when a test ends.
-struct InstructionsRestored {
-    ~InstructionsRestored() { hwy::SetSupportedTargetsForTest(0); }
-};
-
 class OwnQuantizer : public testing::TestWithParam<ggml_type> {};
 
 TEST_P(OwnQuantizer, ErrsNoMoreThanGgmls) {
@@ -111,17 +106,12 @@ TEST_P(OwnQuantizer, ErrsNoMoreThanGgmls) {
 }
 
 TEST_P(OwnQuantizer, GivesTheSameBytesWithAllInstructions) {
-    const InstructionsRestored restored;
     const ggml_type type = GetParam();
     const auto rows = heavy_tailed_rows(3 * kCols);
     const auto importance = skewed_importance();
-    const std::int64_t supported = hwy::SupportedTargets();
     const auto expected = own_bytes(type, rows, importance);
-    int tried = 0;
-    for (std::int64_t left = supported; left != 0; left &= left - 1, ++tried) {
-        hwy::SetSupportedTargetsForTest(left & -left);
-        EXPECT_EQ(own_bytes(type, rows, importance), expected) << hwy::TargetName(left & -left);
-    }
+    const int tried = test::with_all_instructions(
+        [&](const char* name) { EXPECT_EQ(own_bytes(type, rows, importance), expected) << name; });
     EXPECT_GE(tried, 1);
 }
 
